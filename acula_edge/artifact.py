@@ -1,0 +1,281 @@
+"""Artifact: a directory that is whole or absent, described by `manifest.json`.
+
+An artifact is written to a temporary sibling and renamed into place; `manifest.json` is written last
+and holds the SHA-256 of every file, so an interrupted write is never mistaken for a result. Files
+whose bytes depend on the clock (latencies, and reports that quote them) are listed as *measured*:
+their hashes stand in `measured.json`, so that the manifest of a run and of its repetition are equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from acula_edge.errors import ArtifactError, ExistsError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+MEASURED = "measured.json"
+
+
+class ArtifactKind(StrEnum):
+    """What a stage writes."""
+
+    DATASET = "dataset"
+    TEACHER = "teacher"
+    STUDENT = "student"
+    QUANTIZED = "quantized"
+    BUNDLE = "bundle"
+    REPORT = "report"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Frozen):
+    """One file of an artifact: name relative to its folder, SHA-256 in hex, size in bytes."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+class Parent(_Frozen):
+    """An artifact that this one was made from: its kind and the SHA-256 of its manifest."""
+
+    kind: ArtifactKind
+    digest: str
+
+
+class TensorSpec(_Frozen):
+    """An input or output of a model file; scale and zero point where it is quantised."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class DataSummary(_Frozen):
+    """Which data an artifact saw: a digest of its recordings and the number of them in each split."""
+
+    digest: str
+    splits: dict[str, int]
+
+
+class Description(_Frozen):
+    """The part of a manifest that a stage knows before it writes a file."""
+
+    kind: ArtifactKind
+    key: str
+    parents: tuple[Parent, ...] = ()
+    contract: dict[str, Any] | None = None
+    tensors: tuple[TensorSpec, ...] = ()
+    config: dict[str, Any] = {}
+    data: DataSummary | None = None
+    seed: int = 0
+    environment: dict[str, str] = {}
+
+
+class Manifest(Description):
+    """`manifest.json`: a description plus the files it stands for."""
+
+    schema_version: int
+    files: tuple[FileEntry, ...]
+    measured: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A whole artifact on disk."""
+
+    path: Path
+    manifest: Manifest
+    digest: str
+
+    @classmethod
+    def open(cls, path: Path, kind: ArtifactKind | None = None) -> Artifact:
+        """Read the manifest in `path`; every listed file must be there with its size.
+
+        Raises ArtifactError if there is no readable manifest, a file is missing or of another size,
+        or the artifact is not of `kind`.
+        """
+        manifest_path = path / MANIFEST
+        if not manifest_path.is_file():
+            raise ArtifactError(f"{path} is not an artifact: it has no {MANIFEST}; build it again")
+        raw = manifest_path.read_bytes()
+        try:
+            manifest = Manifest.model_validate_json(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "file"
+            raise ArtifactError(f"{manifest_path}: {field}: {first['msg']}; build it again") from None
+        if manifest.schema_version != SCHEMA_VERSION:
+            raise ArtifactError(
+                f"{manifest_path}: schema version {manifest.schema_version}, this program reads "
+                f"{SCHEMA_VERSION}; build it again"
+            )
+        if kind is not None and manifest.kind is not kind:
+            raise ArtifactError(f"{path} is a {manifest.kind} artifact, not a {kind}")
+        artifact = cls(path, manifest, hashlib.sha256(raw).hexdigest())
+        artifact._check_sizes()
+        return artifact
+
+    def file(self, name: str) -> Path:
+        """Path of a listed file. Raises ArtifactError for a name that the manifest does not hold."""
+        if name not in {entry.name for entry in self.manifest.files} | set(self.manifest.measured):
+            raise ArtifactError(f"{self.path}: {MANIFEST} lists no file {name}")
+        return self.path / name
+
+    def has(self, name: str) -> bool:
+        """Whether the manifest lists `name`."""
+        return any(entry.name == name for entry in self.manifest.files) or name in self.manifest.measured
+
+    def read_json(self, name: str) -> Any:
+        """A listed JSON file, parsed."""
+        return json.loads(self.file(name).read_text(encoding="utf-8"))
+
+    def verify(self) -> list[str]:
+        """Hash every file again; the returned sentences name each one that changed (none: all whole)."""
+        problems = []
+        for entry in (*self.manifest.files, *self._measured_entries()):
+            path = self.path / entry.name
+            if not path.is_file():
+                problems.append(f"{entry.name} is missing")
+            elif sha256_file(path) != entry.sha256:
+                problems.append(f"{entry.name} was changed after it was written")
+        known = {entry.name for entry in self.manifest.files} | set(self.manifest.measured)
+        extra = sorted(
+            name for name in _files_under(self.path) if name not in known | {MANIFEST, MEASURED}
+        )
+        return problems + [f"{name} is not listed in {MANIFEST}" for name in extra]
+
+    @property
+    def parent(self) -> Parent:
+        """This artifact as a parent of another."""
+        return Parent(kind=self.manifest.kind, digest=self.digest)
+
+    def _measured_entries(self) -> list[FileEntry]:
+        if not self.manifest.measured:
+            return []
+        try:
+            rows = json.loads((self.path / MEASURED).read_text(encoding="utf-8"))
+            return [FileEntry.model_validate(row) for row in rows]
+        except (OSError, ValueError, TypeError) as error:
+            raise ArtifactError(f"{self.path / MEASURED} can not be read ({error}); build it again") from None
+
+    def _check_sizes(self) -> None:
+        for entry in (*self.manifest.files, *self._measured_entries()):
+            path = self.path / entry.name
+            if not path.is_file():
+                raise ArtifactError(f"{path} is missing; build it again")
+            if path.stat().st_size != entry.bytes:
+                raise ArtifactError(
+                    f"{path} has {path.stat().st_size} bytes, {MANIFEST} says {entry.bytes}; build it again"
+                )
+
+
+class ArtifactWriter:
+    """Context manager that writes an artifact to `out` all at once.
+
+    Files go under `self.path`, a temporary sibling of `out` on the same file system. `commit` writes
+    the manifest and renames. Leaving the block without `commit` removes the temporary folder.
+
+    Raises ExistsError if `out` exists and `force` is not given.
+    """
+
+    def __init__(self, out: Path, force: bool = False) -> None:
+        if out.exists() and not force:
+            raise ExistsError(f"{out} exists already; choose another --out or give --force")
+        self._out = out
+        self.path = out.with_name(f".{out.name}.writing")
+
+    def __enter__(self) -> ArtifactWriter:
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write `value` as stable, readable JSON."""
+        write_json(self.path / name, value)
+
+    def commit(self, description: Description, measured: Iterable[str] = ()) -> Artifact:
+        """Hash what was written, write the manifest last, rename into place, and open the result."""
+        measured_names = tuple(sorted(measured))
+        entries = [_entry(self.path, name) for name in sorted(_files_under(self.path))]
+        if measured_names:
+            clocked = [entry.model_dump() for entry in entries if entry.name in measured_names]
+            write_json(self.path / MEASURED, clocked)
+        manifest = Manifest(
+            **dict(description),
+            schema_version=SCHEMA_VERSION,
+            files=tuple(entry for entry in entries if entry.name not in measured_names),
+            measured=measured_names,
+        )
+        write_json(self.path / MANIFEST, manifest.model_dump(mode="json"))
+        _sync_tree(self.path)
+        if self._out.exists():
+            shutil.rmtree(self._out)
+        os.replace(self.path, self._out)
+        return Artifact.open(self._out, description.kind)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys, so that equal values give equal bytes."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stage_key(kind: ArtifactKind, config: Mapping[str, Any], parents: Iterable[str], code: str) -> str:
+    """The key of a stage's result: digest of its config, its parents' digests and its code version."""
+    return digest_of({"kind": kind, "config": dict(config), "parents": sorted(parents), "code": code})
+
+
+def work_dir(out: Path) -> Path:
+    """Where a stage that writes `out` keeps checkpoints: a sibling that survives a kill."""
+    return out.with_name(f".{out.name}.work")
+
+
+def _entry(root: Path, name: str) -> FileEntry:
+    path = root / name
+    return FileEntry(name=name, sha256=sha256_file(path), bytes=path.stat().st_size)
+
+
+def _files_under(root: Path) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+
+
+def _sync_tree(root: Path) -> None:
+    for path in root.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())

@@ -1,0 +1,1 @@
+"""Recordings, tasks, splits, reports, leak audit and the simulator: everything before the teacher."""
