@@ -6,12 +6,12 @@ is copied forward unchanged. Every graph, the firmware header and the docs are g
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from acula_edge.artifact import Manifest
 from acula_edge.errors import ContractError
 
 
@@ -69,11 +69,11 @@ class AudioContract(BaseModel):
             raise ContractError(f"audio contract: {where}: {first['msg']}") from None
 
     @classmethod
-    def of(cls, manifest: Manifest) -> AudioContract:
-        """The contract that an artifact carries; ContractError if it carries none."""
-        if manifest.contract is None:
-            raise ContractError(f"this {manifest.kind} artifact carries no audio contract")
-        return cls.make(**manifest.contract)
+    def of(cls, carried: Mapping[str, Any] | None) -> AudioContract:
+        """The contract that a manifest carries; ContractError if it carries none."""
+        if carried is None:
+            raise ContractError("this artifact carries no audio contract; build it again")
+        return cls.make(**carried)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
