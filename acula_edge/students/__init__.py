@@ -1,1 +1,1 @@
-
+"""Student networks, one file each."""
