@@ -6,6 +6,7 @@ is copied forward unchanged. Every graph, the firmware header and the docs are g
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Self
@@ -13,6 +14,12 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from acula_edge.errors import ContractError
+
+# Slaney's mel scale (Auditory Toolbox, 1998): linear up to 1 kHz, then 27 steps for each factor of 6.4.
+_HZ_PER_MEL = 200 / 3
+_KNEE_HZ = 1000.0
+_KNEE_MEL = _KNEE_HZ / _HZ_PER_MEL
+_LOG_STEP = math.log(6.4) / 27
 
 
 class PcmDtype(StrEnum):
@@ -27,7 +34,7 @@ class Affine(BaseModel):
     Both are learned once on the training split, and are constants on the device.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -44,7 +51,7 @@ class AudioContract(BaseModel):
     Raises ContractError, through `make`, for combinations that can not work.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     sample_rate_hz: int = 4000
     clip_samples: int = 32000
@@ -65,8 +72,9 @@ class AudioContract(BaseModel):
             return cls.model_validate(fields)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "contract"
-            raise ContractError(f"audio contract: {where}: {first['msg']}") from None
+            where = "".join(f"{part}: " for part in first["loc"])
+            sentence = first["msg"].removeprefix("Value error, ")
+            raise ContractError(f"audio contract: {where}{sentence}") from None
 
     @classmethod
     def of(cls, carried: Mapping[str, Any] | None) -> AudioContract:
@@ -93,6 +101,7 @@ class AudioContract(BaseModel):
         for sentence, holds in checks.items():
             if not holds:
                 raise ValueError(sentence)
+        self._require_bins()
         if self.normalisation is not None:
             lengths = {len(self.normalisation.mean), len(self.normalisation.std)}
             if lengths != {self.n_mels}:
@@ -100,6 +109,23 @@ class AudioContract(BaseModel):
             if min(self.normalisation.std) <= 0:
                 raise ValueError("normalisation.std must be positive")
         return self
+
+    def _require_bins(self) -> None:
+        bins_hz = [k * self.sample_rate_hz / self.n_fft for k in range(self.n_fft // 2 + 1)]
+        edges_hz = self.mel_edges_hz
+        for band, (low_hz, high_hz) in enumerate(zip(edges_hz, edges_hz[2:], strict=False)):
+            if not any(low_hz < bin_hz < high_hz for bin_hz in bins_hz):
+                raise ValueError(
+                    f"n_mels {self.n_mels} leaves mel band {band} ({low_hz:.1f} to {high_hz:.1f} Hz) without "
+                    f"a bin of the {self.n_fft}-point DFT; lower n_mels, or raise n_fft or f_min_hz"
+                )
+
+    @property
+    def mel_edges_hz(self) -> tuple[float, ...]:
+        """n_mels + 2 edges: band m rises from edge m, peaks at edge m + 1 and ends at edge m + 2."""
+        low_mel, high_mel = _mel(self.f_min_hz), _mel(self.f_max_hz)
+        step_mel = (high_mel - low_mel) / (self.n_mels + 1)
+        return tuple(_hz(low_mel + step_mel * index) for index in range(self.n_mels + 2))
 
     @property
     def n_frames(self) -> int:
@@ -125,3 +151,15 @@ class AudioContract(BaseModel):
                 for name in changed
             )
             raise ContractError(f"{where} was made with another audio contract: {parts}")
+
+
+def _mel(frequency_hz: float) -> float:
+    if frequency_hz < _KNEE_HZ:
+        return frequency_hz / _HZ_PER_MEL
+    return _KNEE_MEL + math.log(frequency_hz / _KNEE_HZ) / _LOG_STEP
+
+
+def _hz(mel: float) -> float:
+    if mel < _KNEE_MEL:
+        return mel * _HZ_PER_MEL
+    return _KNEE_HZ * math.exp(_LOG_STEP * (mel - _KNEE_MEL))
