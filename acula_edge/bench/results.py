@@ -1,0 +1,112 @@
+"""Results: what was measured, as the typed values behind accuracy.json, latency.json and report.json."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+NOTICE = "Research software, not a medical device."
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Estimate(_Frozen):
+    """A value and its 95 % interval; None where there is none. `degenerate` resamples were left out."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    degenerate: int
+
+
+class TaskCohort(_Frozen):
+    """Who a task was measured on. `counts` holds the recordings of each class.
+
+    Where the source names no patients (`patients_named` false), `patients` counts recordings.
+    """
+
+    task: str
+    dataset: str
+    metric: str
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    patients: int
+    patients_named: bool
+
+    @property
+    def recordings(self) -> int:
+        """Recordings of all classes."""
+        return sum(self.counts)
+
+
+class SystemAccuracy(_Frozen):
+    """One system's score on every task, and its mean over the tasks."""
+
+    system: str
+    title: str
+    ran_in: str
+    tasks: dict[str, Estimate]
+    mean: Estimate
+
+
+class Difference(_Frozen):
+    """`system` minus `against`, paired over the same patients."""
+
+    system: str
+    against: str
+    title: str
+    tasks: dict[str, Estimate]
+    mean: Estimate
+
+
+class Accuracy(_Frozen):
+    """accuracy.json: every system on every task of one set of recordings."""
+
+    resamples: int
+    seed: int
+    cohorts: tuple[TaskCohort, ...]
+    systems: tuple[SystemAccuracy, ...]
+    differences: tuple[Difference, ...]
+
+    def difference(self, system: str, against: str) -> Difference | None:
+        """The paired difference of two systems, if both were scored."""
+        found = (d for d in self.differences if (d.system, d.against) == (system, against))
+        return next(found, None)
+
+
+class Timing(_Frozen):
+    """One model, or the front end alone, on this host: every sample, and the memory it needed.
+
+    `idle_bytes` is the peak resident memory of the fresh process after its imports, `peak_bytes` after
+    the model was loaded and had run one clip.
+    """
+
+    part: str
+    precision: str
+    runtime: str
+    file: str
+    threads: int
+    size_bytes: int
+    idle_bytes: int
+    peak_bytes: int
+    median_ms: float
+    p90_ms: float
+    samples_ms: tuple[float, ...]
+
+    @property
+    def model_bytes(self) -> int:
+        """Memory that the model and one inference added to the process."""
+        return self.peak_bytes - self.idle_bytes
+
+
+class Performance(_Frozen):
+    """latency.json: what was timed, where, with which versions, and what could not be."""
+
+    device: str
+    environment: dict[str, str]
+    clip_seconds: float
+    runs: int
+    warmup: int
+    timings: tuple[Timing, ...]
+    not_measured: tuple[str, ...]
