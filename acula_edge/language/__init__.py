@@ -1,1 +1,1 @@
-
+"""The frozen language model: reports in, embeddings out."""
