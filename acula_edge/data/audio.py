@@ -91,7 +91,8 @@ def resample(samples: Floats, from_hz: int, to_hz: int) -> Floats:
 
 def to_int16(samples: NDArray[np.floating]) -> Int16s:
     """Samples with full scale 1.0 as int16, rounded to nearest and clipped."""
-    return np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    scaled = np.rint(samples * FULL_SCALE)
+    return np.asarray(np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1), dtype=np.int16)
 
 
 def to_float32(pcm: Int16s) -> Floats:

@@ -136,8 +136,9 @@ def _cough(values: Values) -> list[str]:
 
 
 def _generic(values: Values) -> list[str]:
+    person = _person(values)
     return [
-        _say("A {} patient.", _person(values)),
+        f"{_article(person).capitalize()} {person} patient." if person else "",
         _say("Finding: {}.", values["label"].replace("_", " ")),
         *(_say(template, values.get(name, "")) for name, template in _GENERIC_FIELDS.items()),
     ]

@@ -139,4 +139,22 @@ KNOWN_TASKS: tuple[Task, ...] = (
         ClassRule(name="other sound", values=(), match=Match.REST),
         ClassRule(name="coughing", values=("coughing",)),
     ),
+    _binary(
+        "sim_murmur",
+        "simulated_heart",
+        ClassRule(name="normal", values=("normal",)),
+        ClassRule(name="murmur", values=("murmur",)),
+    ),
+    _binary(
+        "sim_adventitious",
+        "simulated_lung",
+        ClassRule(name="normal", values=("normal",)),
+        ClassRule(name="adventitious", values=("crackle", "wheeze", "both")),
+    ),
+    _binary(
+        "sim_cough",
+        "simulated_cough",
+        ClassRule(name="other sound", values=(), match=Match.REST),
+        ClassRule(name="cough", values=("cough",)),
+    ),
 )
