@@ -38,8 +38,8 @@ def _identical(scene: Scene) -> Iterator[Finding]:
 def _same_sound(scene: Scene) -> Iterator[Finding]:
     prints = [take.fingerprint for take in scene.takes]
     pairs = [(scene.recordings[i], scene.recordings[j]) for i, j in near_duplicates(prints)]
-    inside = [pair for pair in pairs if pair[0].group == pair[1].group]
-    outside = [pair for pair in pairs if pair[0].group != pair[1].group]
+    inside = [pair for pair in pairs if pair[0].patient and pair[0].patient == pair[1].patient]
+    outside = [pair for pair in pairs if not pair[0].patient or pair[0].patient != pair[1].patient]
     if inside:
         touched = {recording.path for pair in inside for recording in pair}
         yield scene.info(
@@ -54,8 +54,8 @@ def _same_sound(scene: Scene) -> Iterator[Finding]:
         cut = sum(a.split is not b.split for a, b in outside)
         yield scene.warning(
             "same_sound",
-            f"{len(outside)} pairs of recordings under different patients sound like one recording; {cut} of "
-            "them are cut by a split",
+            f"{len(outside)} pairs of recordings under different or unnamed patients sound like one "
+            f"recording; {cut} of them are cut by a split",
             pairs=len(outside),
             across_splits=cut,
             files=[[a.path, b.path] for a, b in outside[:_NAMED]],

@@ -13,7 +13,7 @@ from acula_edge.data.splits import GROUP_FIELD, official_splits
 from acula_edge.data.tasks import Task
 
 _STRONG_V = 0.2
-_STRONG_AUROC = 0.6
+_STRONG_AUROC = 0.65
 
 
 def _disjoint(scene: Scene) -> Iterator[Finding]:
@@ -93,7 +93,7 @@ def _classes(scene: Scene) -> Iterator[Finding]:
 def _predictors(scene: Scene) -> Iterator[Finding]:
     labels = [take.row.label for take in scene.takes]
     for names, values in ways_of_recording(scene.takes).items():
-        v = cramers_v(values, labels)
+        v = _association(scene, values)
         rules = {task.name: _rate_rule(scene, task, values) for task in scene.tasks if task.n_logits == 1}
         strong = {name: round(value, 3) for name, value in rules.items() if value >= _STRONG_AUROC}
         if v < _STRONG_V and not strong:
@@ -107,6 +107,17 @@ def _predictors(scene: Scene) -> Iterator[Finding]:
             rate_rule_auroc=strong,
             labels_of_one_value=_exclusive(values, labels),
         )
+
+
+def _association(scene: Scene, values: list[str]) -> float:
+    # A patient counts once for each value and label: recordings of one patient are not independent.
+    seen = sorted(
+        {
+            (recording.patient or recording.id, value, take.row.label)
+            for recording, take, value in zip(scene.recordings, scene.takes, values, strict=True)
+        }
+    )
+    return cramers_v([value for _, value, _ in seen], [label for _, _, label in seen])
 
 
 def _rate_rule(scene: Scene, task: Task, values: list[str]) -> float:

@@ -17,6 +17,7 @@ N_FRAMES = 150
 # 570,000 pairs from different patients in seven sets one does.
 SAME_SOUND = 0.75
 MIN_FRAMES = 40
+_MIN_STEP = 0.05  # root mean square of the steps: a steady hum has no shape
 _FLOOR = 1e-9
 _RELATIVE_FLOOR = 1e-4  # 40 dB under the loudest frame: digital silence must not look like a shape
 _BLOCK = 1024
@@ -24,7 +25,8 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """`shape` (bands * (N_FRAMES - 1),) has unit length, or is zero for a recording that is too short.
+    """`shape` (bands * (N_FRAMES - 1),) has unit length, or is zero for a recording that is too short
+    or too steady to tell.
 
     `level` (2 * bands,) is the mean and the standard deviation over time of the log band powers.
     """
@@ -45,7 +47,7 @@ def fingerprint(pcm: Int16s, rate_hz: int) -> Fingerprint:
     floored = np.log(power[:N_FRAMES] + _FLOOR + _RELATIVE_FLOOR * power.max(axis=0))
     steps = np.diff(floored, axis=0)
     shape = np.zeros((N_FRAMES - 1, len(BAND_EDGES_HZ) - 1), dtype=np.float32)
-    if len(steps) >= MIN_FRAMES:
+    if len(steps) >= MIN_FRAMES and np.sqrt(np.mean(steps**2)) >= _MIN_STEP:
         shape[: len(steps)] = steps - steps.mean(axis=0)
     return Fingerprint(shape.ravel() / max(float(np.linalg.norm(shape)), _FLOOR), level)
 

@@ -24,7 +24,7 @@ class Murmur(StrEnum):
 # Bands in Hz: ejection murmurs are rough and medium, regurgitant ones blowing and high
 # (Rangayyan and Lehner, CRC Crit. Rev. Biomed. Eng. 15, 1988).
 _BAND_HZ = {Murmur.DIAMOND: (80.0, 300.0), Murmur.PLATEAU: (150.0, 500.0), Murmur.LATE: (120.0, 400.0)}
-_LEVEL_DB = (-30.0, -14.0)  # of a murmur against the peak of S1: from barely heard to loud
+_LEVEL_DB = (-27.0, -10.0)  # of a murmur against the peak of S1: from barely heard to loud
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ _COARSE_SECONDS = (0.011, 0.018)
 _WHEEZE_HZ = (150.0, 700.0)
 _WHEEZE_SECONDS = (0.15, 0.8)
 _CRACKLE_LEVEL_DB = (16.0, 28.0)  # peak, against the RMS of inspiration
-_WHEEZE_LEVEL_DB = (-2.0, 12.0)
+_WHEEZE_LEVEL_DB = (0.0, 14.0)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ def _patient(
 ) -> Iterator[dict[str, str]]:
     (root / dataset).mkdir(parents=True, exist_ok=True)
     person = {"age": str(int(rng.integers(18, 85))), "sex": str(rng.choice(["F", "M"]))}
-    piece = list(ChestPiece)[int(rng.integers(len(ChestPiece)))]
+    # Every class is heard through every chest piece equally often, or the piece would tell the class.
+    piece = list(ChestPiece)[index // len(_MURMURS) % len(ChestPiece)]
     for k, simulated in enumerate(patient_of(index, rng)):
         recording_id = f"{dataset}_{index:03d}_{k}"
         path = f"{dataset}/{recording_id}.wav"

@@ -29,10 +29,13 @@ _FEW_SOURCES = 4
 
 @dataclass(frozen=True)
 class Member:
-    """What a recording brings to the split: its row, the hash of its samples, and its classes."""
+    """What a recording brings to the split: its row, its sounds, and its classes.
+
+    Recordings that share one of `sounds` are copies, or the same sound through another filter.
+    """
 
     row: SourceRow
-    pcm_sha256: str
+    sounds: frozenset[str]
     strata: frozenset[str]
 
 
@@ -56,7 +59,7 @@ def owner(row: SourceRow) -> str:
 
 
 def group_members(members: Sequence[Member]) -> list[str]:
-    """Group of each member: its owner, joined with every owner of the very same samples.
+    """Group of each member: its owner, joined with every owner of the same sound.
 
     A patient id means the same patient in every data set.
     """
@@ -68,8 +71,9 @@ def group_members(members: Sequence[Member]) -> list[str]:
         return node
 
     for member in members:
-        first, second = sorted((root(f"owner {owner(member.row)}"), root(f"samples {member.pcm_sha256}")))
-        parent[second] = first
+        for sound in member.sounds:
+            first, second = sorted((root(f"owner {owner(member.row)}"), root(f"sound {sound}")))
+            parent[second] = first
     return [root(f"owner {owner(member.row)}").removeprefix("owner ") for member in members]
 
 
@@ -135,10 +139,10 @@ def _official_part(
 ) -> Split | None:
     found = {OFFICIAL[row.split]: row for row in rows if row.dataset in official}
     if len(found) > 1:
-        first, second, *_ = (f"{part} (line {row.line})" for part, row in sorted(found.items()))
+        first, second, *_ = (f"{part} (line {row.line}, {row.path})" for part, row in sorted(found.items()))
         raise LeakError(
-            f"the official split puts patient {group} into {first} and {second}; give all its recordings "
-            "one value in the column split, or empty that column"
+            f"the column split puts one patient or one sound, {group}, into {first} and {second}; give all "
+            "its recordings one value, or empty the column for this data set"
         )
     return next(iter(found), None)
 

@@ -21,7 +21,7 @@ from acula_edge.data.recording import Recording, Split
 from acula_edge.data.reports import clinical_report
 from acula_edge.data.simulator import SIMULATED_DATASETS, simulate
 from acula_edge.data.splits import Member, assign_splits, group_members
-from acula_edge.data.takes import Take, refuse_broken, take_all
+from acula_edge.data.takes import Take, refuse_broken, sounds_of, take_all
 from acula_edge.data.task_choice import refuse_untrainable, resolve_tasks
 from acula_edge.data.tasks import Task
 from acula_edge.environment import code_version, environment
@@ -103,8 +103,8 @@ def _write(config: DataConfig, folder: Folder, writer: ArtifactWriter) -> Datase
 def _recordings(config: DataConfig, takes: Sequence[Take], tasks: Sequence[Task]) -> list[Recording]:
     labels = [_labels(take, tasks) for take in takes]
     members = [
-        Member(take.row, take.pcm_sha256, frozenset(f"{task}={label}" for task, label in found.items()))
-        for take, found in zip(takes, labels, strict=True)
+        Member(take.row, sounds, frozenset(f"{task}={label}" for task, label in found.items()))
+        for take, sounds, found in zip(takes, sounds_of(takes), labels, strict=True)
     ]
     splits = assign_splits(members, config.fractions, config.seed)
     ends = dict.fromkeys(Split, 0)

@@ -11,8 +11,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from acula_edge.data.audio import Int16s, Sound, decode, read_bytes, resample, to_int16
-from acula_edge.data.fingerprint import Fingerprint, fingerprint
+from acula_edge.data.fingerprint import Fingerprint, fingerprint, near_duplicates
 from acula_edge.data.folder import Folder, SourceRow
+from acula_edge.data.splits import OFFICIAL
 from acula_edge.errors import DataError
 from acula_edge.progress import track
 
@@ -65,6 +66,20 @@ def take_all(folder: Folder, spool: Path, min_seconds: float) -> tuple[list[Take
             takes.append(take)
             start += take.n_samples
     return takes, broken
+
+
+def sounds_of(takes: Sequence[Take]) -> list[frozenset[str]]:
+    """Names of the sounds that each take holds; takes that share one are copies or filters of one sound.
+
+    Two takes that both have an official split are left where it puts them; the audit reports them.
+    """
+    sounds = [{take.pcm_sha256} for take in takes]
+    for i, j in near_duplicates([take.fingerprint for take in takes]):
+        if not {takes[i].row.split, takes[j].row.split} <= OFFICIAL.keys():
+            name = f"{takes[i].row.path} = {takes[j].row.path}"
+            sounds[i].add(name)
+            sounds[j].add(name)
+    return [frozenset(found) for found in sounds]
 
 
 def refuse_broken(broken: Sequence[Broken], total: int, max_fraction: float) -> None:
