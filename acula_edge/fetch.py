@@ -11,7 +11,6 @@ import logging
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -35,8 +34,8 @@ def add(name: str) -> Path:
     with _locked(home() / f".{name}.lock"):
         if not installed(name):
             say(f"{name}: downloading {_size(chosen)} from {chosen.source}")
-            with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=home()) as scratch:
-                fresh = _fetch(chosen, Path(scratch))
+            with _scratch(home() / f".{name}.adding") as scratch:
+                fresh = _fetch(chosen, scratch)
                 shutil.rmtree(target, ignore_errors=True)
                 fresh.rename(target)
     return target
@@ -124,3 +123,13 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    shutil.rmtree(path, ignore_errors=True)  # of an earlier, killed run
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 # Directions with less than this part of the largest variance are not blown up to unit variance.
 _VARIANCE_FLOOR = 1e-3
+_TINY = 1e-12  # float32 noise of equal texts
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def whitening(train: NDArray[np.float32]) -> Whitening:
     _check(train)
     centred = train.astype(np.float64) - train.mean(axis=0, dtype=np.float64)
     variance, axes = np.linalg.eigh(centred.T @ centred / len(train))
-    floor = max(variance[-1] * _VARIANCE_FLOOR, np.finfo(np.float64).tiny)
+    floor = max(variance[-1] * _VARIANCE_FLOOR, _TINY)
     matrix = axes / np.sqrt(np.maximum(variance, floor)) @ axes.T
     return Whitening(train.mean(axis=0, dtype=np.float64).astype(np.float32), matrix.astype(np.float32))
 

@@ -1,0 +1,85 @@
+"""Fixtures that several test packages share."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from acula_edge import fetch, weights
+
+settings.register_profile("acula", deadline=None)  # a test never fails because the machine is busy
+settings.load_profile("acula")
+from acula_edge.artifact import Artifact
+from acula_edge.data.config import DataConfig
+from acula_edge.data.simulator import simulate
+from acula_edge.data.stage import DataInputs, run
+from tests.recordings import recordings_folder
+
+PATIENTS_PER_LABEL = 4
+RECORDINGS_PER_PATIENT = 2
+
+
+@pytest.fixture(scope="session")
+def weights_home() -> Path:
+    """The folder of weights, with openwakeword and minilm in it (downloaded if they are not)."""
+    for name in ("openwakeword", "minilm"):
+        fetch.add(name)
+        weights.verify(name)
+    return weights.home()
+
+
+@pytest.fixture(scope="session")
+def recordings_root() -> Path | None:
+    """The collection of real recordings; None where there is none."""
+    return recordings_folder()
+
+
+@pytest.fixture(scope="session")
+def mini_folder(recordings_root: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small recordings folder: a few patients of each label of the collection, else simulated ones."""
+    folder = tmp_path_factory.mktemp("mini") / "recordings"
+    folder.mkdir()
+    if recordings_root is None:
+        simulate(folder, 36, seed=0)
+    else:
+        _copy_some(recordings_root, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mini_dataset(mini_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The Dataset of `mini_folder`, made by the stage itself."""
+    return run(DataConfig(), DataInputs(mini_folder), tmp_path_factory.mktemp("artifacts") / "dataset")
+
+
+def _copy_some(source: Path, folder: Path) -> None:
+    with (source / "metadata.csv").open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        columns = list(reader.fieldnames or [])
+        rows = _some(list(reader))
+    for row in rows:
+        (folder / row["path"]).parent.mkdir(exist_ok=True)
+        shutil.copyfile(source / row["path"], folder / row["path"])
+    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _some(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    chosen, patients, takes = [], Counter[tuple[str, str]](), Counter[tuple[str, str, str]]()
+    for row in rows:
+        label = (row["dataset"], row["label"])
+        # Where no subject is named, each source database is cut like a patient.
+        patient = (*label, row["patient_id"] or row["p2016_db"])
+        if not takes[patient]:
+            patients[label] += 1
+        if patients[label] <= PATIENTS_PER_LABEL and takes[patient] < RECORDINGS_PER_PATIENT:
+            chosen.append(row)
+        takes[patient] += 1
+    return chosen
