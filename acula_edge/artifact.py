@@ -15,12 +15,13 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, field_validator
 
+from acula_edge.disk import no_room, sync, sync_tree
 from acula_edge.errors import ArtifactError, ExistsError
 
 SCHEMA_VERSION = 1
@@ -49,6 +50,14 @@ class FileEntry(_Frozen):
     name: str
     sha256: str
     bytes: int
+
+    @field_validator("name")
+    @classmethod
+    def _inside(cls, name: str) -> str:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError("a file name must stay inside the artifact")
+        return name
 
 
 class Parent(_Frozen):
@@ -97,6 +106,17 @@ class Manifest(Description):
     measured: tuple[str, ...] = ()
 
 
+class _Measured(RootModel[tuple[FileEntry, ...]]):
+    """`measured.json`."""
+
+
+class _Version(BaseModel):
+    schema_version: int  # read first and alone: another version may have other keys
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A whole artifact on disk."""
@@ -116,17 +136,13 @@ class Artifact:
         if not manifest_path.is_file():
             raise ArtifactError(f"{path} is not an artifact: it has no {MANIFEST}; build it again")
         raw = manifest_path.read_bytes()
-        try:
-            manifest = Manifest.model_validate_json(raw)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "file"
-            raise ArtifactError(f"{manifest_path}: {field}: {first['msg']}; build it again") from None
-        if manifest.schema_version != SCHEMA_VERSION:
+        version = _parse(_Version, raw, manifest_path).schema_version
+        if version != SCHEMA_VERSION:
             raise ArtifactError(
-                f"{manifest_path}: schema version {manifest.schema_version}, this program reads "
-                f"{SCHEMA_VERSION}; build it again"
+                f"{manifest_path}: schema version {version}, this program reads {SCHEMA_VERSION}; "
+                "build it again"
             )
+        manifest = _parse(Manifest, raw, manifest_path)
         if kind is not None and manifest.kind is not kind:
             raise ArtifactError(f"{path} is a {manifest.kind} artifact, not a {kind}")
         artifact = cls(path, manifest, hashlib.sha256(raw).hexdigest())
@@ -144,8 +160,11 @@ class Artifact:
         return any(entry.name == name for entry in self.manifest.files) or name in self.manifest.measured
 
     def read_json(self, name: str) -> Any:
-        """A listed JSON file, parsed."""
-        return json.loads(self.file(name).read_text(encoding="utf-8"))
+        """A listed JSON file, parsed. Raises ArtifactError if it is not JSON."""
+        try:
+            return json.loads(self.file(name).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ArtifactError(f"{self.path / name} is not JSON ({error}); build it again") from None
 
     def verify(self) -> list[str]:
         """Hash every file again; the returned sentences name each one that changed (none: all whole)."""
@@ -157,9 +176,7 @@ class Artifact:
             elif sha256_file(path) != entry.sha256:
                 problems.append(f"{entry.name} was changed after it was written")
         known = {entry.name for entry in self.manifest.files} | set(self.manifest.measured)
-        extra = sorted(
-            name for name in _files_under(self.path) if name not in known | {MANIFEST, MEASURED}
-        )
+        extra = sorted(name for name in _files_under(self.path) if name not in known | {MANIFEST, MEASURED})
         return problems + [f"{name} is not listed in {MANIFEST}" for name in extra]
 
     @property
@@ -167,14 +184,16 @@ class Artifact:
         """This artifact as a parent of another."""
         return Parent(kind=self.manifest.kind, digest=self.digest)
 
-    def _measured_entries(self) -> list[FileEntry]:
+    def _measured_entries(self) -> tuple[FileEntry, ...]:
         if not self.manifest.measured:
-            return []
-        try:
-            rows = json.loads((self.path / MEASURED).read_text(encoding="utf-8"))
-            return [FileEntry.model_validate(row) for row in rows]
-        except (OSError, ValueError, TypeError) as error:
-            raise ArtifactError(f"{self.path / MEASURED} can not be read ({error}); build it again") from None
+            return ()
+        path = self.path / MEASURED
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing; build it again")
+        entries = _parse(_Measured, path.read_bytes(), path).root
+        if {entry.name for entry in entries} != set(self.manifest.measured):
+            raise ArtifactError(f"{path}: it lists other files than {MANIFEST}; build it again")
+        return entries
 
     def _check_sizes(self) -> None:
         for entry in (*self.manifest.files, *self._measured_entries()):
@@ -193,24 +212,36 @@ class ArtifactWriter:
     Files go under `self.path`, a temporary sibling of `out` on the same file system. `commit` writes
     the manifest and renames. Leaving the block without `commit` removes the temporary folder.
 
-    Raises ExistsError if `out` exists and `force` is not given.
+    Raises ExistsError if `out` exists and `force` is not given, or is not an artifact; ArtifactError
+    if the folder can not be made, or if there is no room for what is written in the block.
     """
 
     def __init__(self, out: Path, force: bool = False) -> None:
         if out.exists() and not force:
             raise ExistsError(f"{out} exists already; choose another --out or give --force")
+        if out.exists() and not _replaceable(out):
+            raise ExistsError(f"{out} is no artifact, so --force does not replace it; choose another --out")
         self._out = out
         self.path = out.with_name(f".{out.name}.writing")
+        self._replaced = out.with_name(f".{out.name}.replaced")
 
     def __enter__(self) -> ArtifactWriter:
         shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            sentence = f"{self._out.parent} can not be written to ({error.strerror}); choose another --out"
+            raise ArtifactError(sentence) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        reason = no_room(error, self._out.parent)
         shutil.rmtree(self.path, ignore_errors=True)
+        if reason is not None:
+            sentence = f"{self._out.parent}: {reason}; nothing was kept; make room or choose another --out"
+            raise ArtifactError(sentence) from error
 
     def write_json(self, name: str, value: Any) -> None:
         """Write `value` as stable, readable JSON."""
@@ -220,6 +251,9 @@ class ArtifactWriter:
         """Hash what was written, write the manifest last, rename into place, and open the result."""
         measured_names = tuple(sorted(measured))
         entries = [_entry(self.path, name) for name in sorted(_files_under(self.path))]
+        absent = sorted(set(measured_names) - {entry.name for entry in entries})
+        if absent:
+            raise ArtifactError(f"{self._out}: no measured file {absent[0]} was written")
         if measured_names:
             clocked = [entry.model_dump() for entry in entries if entry.name in measured_names]
             write_json(self.path / MEASURED, clocked)
@@ -230,11 +264,18 @@ class ArtifactWriter:
             measured=measured_names,
         )
         write_json(self.path / MANIFEST, manifest.model_dump(mode="json"))
-        _sync_tree(self.path)
-        if self._out.exists():
-            shutil.rmtree(self._out)
-        os.replace(self.path, self._out)
+        self._move_into_place()
         return Artifact.open(self._out, description.kind)
+
+    def _move_into_place(self) -> None:
+        """Two renames: at every moment `out` is the old artifact, nothing, or the new one, each whole."""
+        sync_tree(self.path)
+        shutil.rmtree(self._replaced, ignore_errors=True)
+        if self._out.exists():
+            os.replace(self._out, self._replaced)
+        os.replace(self.path, self._out)
+        sync(self._out.parent)
+        shutil.rmtree(self._replaced, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -274,8 +315,15 @@ def _files_under(root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
 
-def _sync_tree(root: Path) -> None:
-    for path in root.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+def _parse(model: type[_Model], raw: bytes, path: Path) -> _Model:
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "file"
+        raise ArtifactError(f"{path}: {field}: {first['msg']}; build it again") from None
+
+
+def _replaceable(out: Path) -> bool:
+    """An artifact or an empty folder: --force must not delete a folder of something else."""
+    return out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))
