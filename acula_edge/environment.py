@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from acula_edge.artifact import ArtifactKind
+from pydantic import BaseModel
+
+from acula_edge.artifact import ArtifactKind, stage_key
 
 PACKAGES = (
     "acula-edge numpy soundfile soxr torch torchao executorch transformers onnx onnxruntime litert-torch "
@@ -17,7 +20,12 @@ PACKAGES = (
 ).split()
 
 _ROOT = Path(__file__).resolve().parent.parent
-_SHARED = ("acula_edge/artifact.py", "acula_edge/contract.py", "acula_edge/frontend.py", "acula_edge/logmel.py")
+_SHARED = (
+    "acula_edge/artifact.py",
+    "acula_edge/contract.py",
+    "acula_edge/frontend.py",
+    "acula_edge/logmel.py",
+)
 # The sources that a stage's result depends on: a change there, and only there, makes it run again.
 _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.DATASET: ("acula_edge/data",),
@@ -47,6 +55,11 @@ def code_version(kind: ArtifactKind) -> str:
             if file.suffix in {".py", ".j2", ".json", ".toml"}:
                 digest.update(file.relative_to(_ROOT).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+def key_of(kind: ArtifactKind, config: BaseModel, parents: Iterable[str]) -> str:
+    """Key of the artifact of `kind` that this code makes with `config` from `parents` (digests)."""
+    return stage_key(kind, config.model_dump(mode="json"), parents, code_version(kind))
 
 
 def environment() -> dict[str, str]:

@@ -1,1 +1,1 @@
-
+"""Distillation: the aligned encoder is compressed into a student that fits the device."""

@@ -1,1 +1,1 @@
-
+"""The teacher: alignment losses, training, probes, prototypes, targets and the shuffled control."""

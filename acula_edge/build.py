@@ -1,0 +1,266 @@
+"""The whole line: data -> teacher -> distill -> quantize -> targets -> bench, with resume.
+
+The only place where the stages meet. Each stage's artifact lies in the work folder under a name made
+of its key, so that whole artifacts are used again and only what changed is redone. Planning imports
+no stage: a build with nothing to do takes a moment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from targets.config import TargetConfig
+
+from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, digest_of, work_dir
+from acula_edge.bench.config import BenchConfig
+from acula_edge.data.config import DataConfig
+from acula_edge.environment import environment, key_of
+from acula_edge.errors import ArtifactError, ExistsError, UsageError
+from acula_edge.progress import say
+from acula_edge.teacher.config import TeacherConfig
+from distill.config import DistillConfig
+from quantize.config import QuantizeConfig
+
+_KEY_CHARACTERS = 16  # of a key in a folder's name
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the stages may read: the recordings folder (None: simulate) and the artifacts made so far."""
+
+    data: Path | None
+    made: Mapping[ArtifactKind, Artifact]
+
+    def __getitem__(self, kind: ArtifactKind) -> Artifact:
+        return self.made[kind]
+
+
+class BuildConfig(BaseModel):
+    """One section per stage; a key that no stage knows is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: DataConfig = DataConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    distill: DistillConfig = DistillConfig()
+    quantize: QuantizeConfig = QuantizeConfig()
+    target: TargetConfig = TargetConfig()
+    bench: BenchConfig = BenchConfig()
+
+    @classmethod
+    def load(cls, file: Path | None, target: str, seed: int | None) -> BuildConfig:
+        """Defaults, overlaid by a TOML file, overlaid by the target's name and a seed for all stages.
+
+        Raises UsageError naming the file, the key and what is wrong with it.
+        """
+        values = _read_toml(file) if file else {}
+        values["target"] = {**values.get("target", {}), "name": target}
+        if seed is not None:
+            for section in cls.model_fields:
+                values[section] = {**values.get(section, {}), "seed": seed}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            wrong = "is not a key of this section" if first["type"] == "extra_forbidden" else first["msg"]
+            raise UsageError(f"{file or 'configuration'}: {where} {wrong}") from None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the line: what it makes, from what, and the function that makes it."""
+
+    kind: ArtifactKind
+    section: str
+    parents: tuple[ArtifactKind, ...]
+    run: Callable[[Any, Inputs, Path], Artifact]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of one particular build: `out` is None while a stage before it has yet to run."""
+
+    kind: ArtifactKind
+    out: Path | None
+    cached: Artifact | None
+
+
+def plan(config: BuildConfig, data: Path | None, work: Path) -> list[Step]:
+    """Which stages are cached in `work` and which will run. Reads `data`, writes nothing."""
+    made: dict[ArtifactKind, Artifact] = {}
+    steps = []
+    for stage in STAGES:
+        out = _out(stage, config, Inputs(data, made), work)
+        cached = _whole(out, stage.kind) if out else None
+        if cached:
+            made[stage.kind] = cached
+        steps.append(Step(stage.kind, out, cached))
+    return steps
+
+
+def build(config: BuildConfig, data: Path | None, work: Path, out: Path, force: bool = False) -> Artifact:
+    """Run what is not cached and deliver bundle and report together in `out`.
+
+    `data` is a recordings folder, or None for simulated recordings. Raises ExistsError, before any
+    work, if `out` holds anything else than the result of this very build and `force` is not given.
+    """
+    steps = plan(config, data, work)
+    all_cached = all(step.cached for step in steps)
+    if out.exists() and not force and not all_cached:
+        raise ExistsError(f"{out} exists already; choose another --out or give --force")
+    with _locked(work):
+        made: dict[ArtifactKind, Artifact] = {}
+        for number, stage in enumerate(STAGES, start=1):
+            made[stage.kind] = _make(stage, config, Inputs(data, made), work, f"[{number}/{len(STAGES)}]")
+        return _deliver(made, out, force)
+
+
+def _make(stage: Stage, config: BuildConfig, inputs: Inputs, work: Path, label: str) -> Artifact:
+    out = _out(stage, config, inputs, work)
+    assert out is not None, "every stage before this one has run"
+    cached = _whole(out, stage.kind)
+    if cached:
+        say(f"{label} {stage.kind}: cached")
+        return cached
+    say(f"{label} {stage.kind}: running")
+    shutil.rmtree(out, ignore_errors=True)  # a damaged artifact of this very key
+    artifact = stage.run(getattr(config, stage.section), inputs, out)
+    shutil.rmtree(work_dir(out), ignore_errors=True)
+    return artifact
+
+
+def _deliver(made: Mapping[ArtifactKind, Artifact], out: Path, force: bool) -> Artifact:
+    """Bundle and report in one folder, listed by one manifest."""
+    bundle, report = made[ArtifactKind.BUNDLE], made[ArtifactKind.REPORT]
+    parents = (bundle.parent, report.parent)
+    if out.exists() and not force:
+        delivered = Artifact.open(out, ArtifactKind.BUNDLE)
+        if delivered.manifest.parents == parents and not delivered.verify():
+            return delivered
+        raise ExistsError(f"{out} holds something else; choose another --out or give --force")
+    with ArtifactWriter(out, force=force) as writer:
+        for artifact in (bundle, report):
+            for name in (*(entry.name for entry in artifact.manifest.files), *artifact.manifest.measured):
+                (writer.path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(artifact.file(name), writer.path / name)
+        description = Description(
+            kind=ArtifactKind.BUNDLE,
+            key=digest_of([parent.digest for parent in parents]),
+            parents=parents,
+            contract=bundle.manifest.contract,
+            tensors=bundle.manifest.tensors,
+            config=bundle.manifest.config,
+            data=bundle.manifest.data,
+            seed=bundle.manifest.seed,
+            environment=environment(),
+        )
+        return writer.commit(description, measured=report.manifest.measured)
+
+
+def _out(stage: Stage, config: BuildConfig, inputs: Inputs, work: Path) -> Path | None:
+    """Where the stage's artifact lies in `work`; None while a parent is missing."""
+    section = getattr(config, stage.section)
+    if stage.kind is ArtifactKind.DATASET:
+        key = _data_key(section, inputs)
+    elif all(parent in inputs.made for parent in stage.parents):
+        key = key_of(stage.kind, section, [inputs[parent].digest for parent in stage.parents])
+    else:
+        return None
+    return work / f"{stage.kind}-{key[:_KEY_CHARACTERS]}"
+
+
+def _whole(out: Path, kind: ArtifactKind) -> Artifact | None:
+    try:
+        return Artifact.open(out, kind)
+    except ArtifactError:
+        return None
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """One build at a time in a work folder; the lock goes with the process."""
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtifactError(
+                f"another build is running in {work}; wait for it, or give another --work"
+            ) from None
+        yield
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file} can not be read: {error.strerror}; give a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not valid TOML: {error}") from None
+
+
+def _data_key(config: DataConfig, inputs: Inputs) -> str:
+    from acula_edge.data.stage import DataInputs, data_key
+
+    return data_key(config, DataInputs(inputs.data))
+
+
+def _run_data(config: DataConfig, inputs: Inputs, out: Path) -> Artifact:
+    from acula_edge.data.stage import DataInputs, run
+
+    return run(config, DataInputs(inputs.data), out)
+
+
+def _run_teacher(config: TeacherConfig, inputs: Inputs, out: Path) -> Artifact:
+    from acula_edge.teacher.stage import TeacherInputs, run
+
+    return run(config, TeacherInputs(inputs[ArtifactKind.DATASET]), out)
+
+
+def _run_distill(config: DistillConfig, inputs: Inputs, out: Path) -> Artifact:
+    from distill.stage import DistillInputs, run
+
+    return run(config, DistillInputs(inputs[ArtifactKind.TEACHER], inputs[ArtifactKind.DATASET]), out)
+
+
+def _run_quantize(config: QuantizeConfig, inputs: Inputs, out: Path) -> Artifact:
+    from quantize.stage import QuantizeInputs, run
+
+    return run(config, QuantizeInputs(inputs[ArtifactKind.STUDENT], inputs[ArtifactKind.DATASET]), out)
+
+
+def _run_target(config: TargetConfig, inputs: Inputs, out: Path) -> Artifact:
+    from targets.stage import TargetInputs, run
+
+    return run(config, TargetInputs(inputs[ArtifactKind.QUANTIZED], inputs[ArtifactKind.DATASET]), out)
+
+
+def _run_bench(config: BenchConfig, inputs: Inputs, out: Path) -> Artifact:
+    from acula_edge.bench.stage import BenchInputs, run
+
+    bundle, dataset = inputs[ArtifactKind.BUNDLE], inputs[ArtifactKind.DATASET]
+    return run(config, BenchInputs(bundle, dataset, inputs[ArtifactKind.TEACHER]), out)
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(ArtifactKind.DATASET, "data", (), _run_data),
+    Stage(ArtifactKind.TEACHER, "teacher", (ArtifactKind.DATASET,), _run_teacher),
+    Stage(ArtifactKind.STUDENT, "distill", (ArtifactKind.TEACHER, ArtifactKind.DATASET), _run_distill),
+    Stage(ArtifactKind.QUANTIZED, "quantize", (ArtifactKind.STUDENT, ArtifactKind.DATASET), _run_quantize),
+    Stage(ArtifactKind.BUNDLE, "target", (ArtifactKind.QUANTIZED, ArtifactKind.DATASET), _run_target),
+    Stage(
+        ArtifactKind.REPORT,
+        "bench",
+        (ArtifactKind.BUNDLE, ArtifactKind.DATASET, ArtifactKind.TEACHER),
+        _run_bench,
+    ),
+)
