@@ -1,0 +1,1 @@
+"""Tests of acula_edge.data."""
