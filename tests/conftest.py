@@ -11,14 +11,14 @@ import pytest
 from hypothesis import settings
 
 from acula_edge import fetch, weights
-
-settings.register_profile("acula", deadline=None)  # a test never fails because the machine is busy
-settings.load_profile("acula")
 from acula_edge.artifact import Artifact
 from acula_edge.data.config import DataConfig
 from acula_edge.data.simulator import simulate
 from acula_edge.data.stage import DataInputs, run
 from tests.recordings import recordings_folder
+
+settings.register_profile("acula", deadline=None)  # a test never fails because the machine is busy
+settings.load_profile("acula")
 
 PATIENTS_PER_LABEL = 4
 RECORDINGS_PER_PATIENT = 2
