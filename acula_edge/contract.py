@@ -7,6 +7,7 @@ is copied forward unchanged. Every graph, the firmware header and the docs are g
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Self
@@ -114,7 +115,7 @@ class AudioContract(BaseModel):
         bins_hz = [k * self.sample_rate_hz / self.n_fft for k in range(self.n_fft // 2 + 1)]
         edges_hz = self.mel_edges_hz
         for band, (low_hz, high_hz) in enumerate(zip(edges_hz, edges_hz[2:], strict=False)):
-            if not any(low_hz < bin_hz < high_hz for bin_hz in bins_hz):
+            if not bisect_right(bins_hz, low_hz) < bisect_left(bins_hz, high_hz):
                 raise ValueError(
                     f"n_mels {self.n_mels} leaves mel band {band} ({low_hz:.1f} to {high_hz:.1f} Hz) without "
                     f"a bin of the {self.n_fft}-point DFT; lower n_mels, or raise n_fft or f_min_hz"
