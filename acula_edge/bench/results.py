@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-NOTICE = "Research software, not a medical device."
 
+class Frozen(BaseModel):
+    """A value at the file border: unknown keys, NaN and infinity are refused."""
 
-class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Estimate(_Frozen):
+class Estimate(Frozen):
     """A value and its 95 % interval; None where there is none. `degenerate` resamples were left out."""
 
     value: float | None
@@ -20,7 +20,7 @@ class Estimate(_Frozen):
     degenerate: int
 
 
-class TaskCohort(_Frozen):
+class TaskCohort(Frozen):
     """Who a task was measured on. `counts` holds the recordings of each class.
 
     Where the source names no patients (`patients_named` false), `patients` counts recordings.
@@ -40,7 +40,7 @@ class TaskCohort(_Frozen):
         return sum(self.counts)
 
 
-class SystemAccuracy(_Frozen):
+class SystemAccuracy(Frozen):
     """One system's score on every task, and its mean over the tasks."""
 
     system: str
@@ -50,7 +50,7 @@ class SystemAccuracy(_Frozen):
     mean: Estimate
 
 
-class Difference(_Frozen):
+class Difference(Frozen):
     """`system` minus `against`, paired over the same patients."""
 
     system: str
@@ -60,7 +60,7 @@ class Difference(_Frozen):
     mean: Estimate
 
 
-class Accuracy(_Frozen):
+class Accuracy(Frozen):
     """accuracy.json: every system on every task of one set of recordings."""
 
     resamples: int
@@ -75,7 +75,7 @@ class Accuracy(_Frozen):
         return next(found, None)
 
 
-class Timing(_Frozen):
+class Timing(Frozen):
     """One model, or the front end alone, on this host: every sample, and the memory it needed.
 
     `idle_bytes` is the peak resident memory of the fresh process after its imports, `peak_bytes` after
@@ -100,7 +100,7 @@ class Timing(_Frozen):
         return self.peak_bytes - self.idle_bytes
 
 
-class Performance(_Frozen):
+class Performance(Frozen):
     """latency.json: what was timed, where, with which versions, and what could not be."""
 
     device: str

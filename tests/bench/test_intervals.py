@@ -146,13 +146,17 @@ def test_resamples_without_a_class_are_counted() -> None:
 
 def test_one_patient_or_one_positive_gives_no_interval() -> None:
     labels = {ADVENTITIOUS.name: 0}
-    single = Cohort(tuple(Member(f"r{i}", "sprsound", "p", True, {ADVENTITIOUS.name: i % 2}) for i in range(6)))
+    single = Cohort(
+        tuple(Member(f"r{i}", "sprsound", "p", True, {ADVENTITIOUS.name: i % 2}) for i in range(6))
+    )
     estimate = task_draws(ADVENTITIOUS, np.arange(6.0)[:, None], single, resample(single, 100, 0)).estimate()
     assert estimate.value is not None
     assert (estimate.low, estimate.high) == (None, None)
     rows = [Member(f"r{i}", "sprsound", f"p{i}", True, labels) for i in range(6)]
     one_class = Cohort(tuple(rows))
-    none = task_draws(ADVENTITIOUS, np.arange(6.0)[:, None], one_class, resample(one_class, 100, 0)).estimate()
+    none = task_draws(
+        ADVENTITIOUS, np.arange(6.0)[:, None], one_class, resample(one_class, 100, 0)
+    ).estimate()
     assert (none.value, none.low, none.high, none.degenerate) == (None, None, None, 100)
 
 

@@ -1,0 +1,59 @@
+"""Systems: what is compared, in the order of the reports, and which pairs are asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from acula_edge.runtime.runner import Form, Runtime
+
+
+@dataclass(frozen=True)
+class System:
+    """Something that gives logits: its name in files, its title for people, and what it ran in."""
+
+    name: str
+    title: str
+    ran_in: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model file of a bundle as a system: what runs it and what it is fed."""
+
+    runtime: Runtime
+    file: str
+    form: Form
+    system: System
+
+
+VARIANTS: dict[str, System] = {
+    "base": System("base", "Base encoder", "PyTorch"),
+    "shuffled": System("shuffled", "Shuffled-report control", "PyTorch"),
+    "aligned": System("aligned", "Aligned teacher", "PyTorch"),
+}
+
+GRAPHS: tuple[Graph, ...] = (
+    Graph(Runtime.ONNX, "model.onnx", Form.FEATURES, System("student", "Student, float32", "ONNX Runtime")),
+    Graph(Runtime.PTE, "model_pcm.pte", Form.PCM, System("int8_pte", "Student, INT8 .pte", "ExecuTorch")),
+    Graph(
+        Runtime.TFLITE, "model_pcm.tflite", Form.PCM, System("int8_tflite", "Student, INT8 .tflite", "LiteRT")
+    ),
+)
+
+SYSTEMS: tuple[System, ...] = (*VARIANTS.values(), *(graph.system for graph in GRAPHS))
+
+# (system, against, what the difference says)
+COMPARISONS: tuple[tuple[str, str, str], ...] = (
+    ("aligned", "base", "alignment with reports"),
+    ("shuffled", "base", "the same training with shuffled reports"),
+    ("aligned", "shuffled", "the reports' meaning"),
+    ("student", "aligned", "distillation"),
+    ("int8_pte", "student", "INT8, .pte"),
+    ("int8_tflite", "student", "INT8, .tflite"),
+    ("int8_pte", "int8_tflite", ".pte against .tflite"),
+)
+
+
+def graph_of(runtime: Runtime) -> Graph:
+    """The model file of a bundle that a runtime is asked to run on whole recordings."""
+    return next(graph for graph in GRAPHS if graph.runtime is runtime)
