@@ -1,0 +1,22 @@
+"""QuantizeConfig: calibration, and the bounds of the parity gate."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class QuantizeConfig(BaseModel):
+    """Calibration clips come from the training split, parity clips from the validation split.
+
+    `max_float_error` bounds |float graph - eager model| over all outputs; the cosines bound embeddings,
+    clip by clip: INT8 .pte against INT8 .tflite, and each INT8 graph's PCM form against its features form.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calibration_clips: PositiveInt = 256
+    parity_clips: PositiveInt = 64
+    max_float_error: PositiveFloat = 1e-4
+    min_int8_cosine: float = Field(default=0.99, ge=-1, le=1)
+    min_pcm_cosine: float = Field(default=0.99, ge=-1, le=1)
+    seed: int = 0

@@ -1,0 +1,127 @@
+"""The quantize stage: a float student becomes INT8 .pte and .tflite files, features-in and PCM-in."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, work_dir
+from acula_edge.contract import AudioContract
+from acula_edge.data.dataset import Dataset
+from acula_edge.data.recording import Split
+from acula_edge.data.spread import Clips, spread_clips
+from acula_edge.environment import environment, key_of
+from acula_edge.errors import GateError
+from acula_edge.frontend import log_mel
+from acula_edge.progress import say
+from acula_edge.runtime.divert import divert_output
+from acula_edge.runtime.runner import Outputs
+from quantize import parity
+from quantize.config import QuantizeConfig
+
+if TYPE_CHECKING:
+    from acula_edge.students.dscnn import DSCNN
+
+OPS = "ops.json"
+PARITY = "parity.json"
+_LOG = "converters.log"
+_REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class QuantizeInputs:
+    """The float student, and the Dataset with the calibration and parity clips."""
+
+    student: Artifact
+    dataset: Artifact
+
+
+def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
+    """Write the Quantized artifact.
+
+    Raises ContractError if student and Dataset disagree on the front end, and GateError if a parity bound
+    is missed: the files are then kept for a look, beside `out`.
+    """
+    from acula_edge.students.store import load_student
+
+    contract = AudioContract.of(inputs.student.manifest.contract)
+    dataset = Dataset.open(inputs.dataset)
+    dataset.contract.require_equal(contract, "the student")
+    student = load_student(inputs.student)
+    calibration = spread_clips(dataset, Split.TRAIN, config.calibration_clips, config.seed)
+    trial = spread_clips(dataset, Split.VAL, config.parity_clips, config.seed)
+    work = work_dir(out)
+    work.mkdir(parents=True, exist_ok=True)
+    with ArtifactWriter(out) as writer:
+        say("quantize: converting to .pte, .tflite and .onnx")
+        with _converting(work / _LOG):
+            from quantize.export import export_all
+
+            exported = export_all(student, calibration.pcm, contract, writer.path)
+        writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
+        say("quantize: parity of every file with the eager student, each in its own runtime")
+        hops = _parity(student, trial, contract, writer.path, config)
+        writer.write_json(PARITY, {"clips": list(trial.recordings), "hops": [hop.to_json() for hop in hops]})
+        _require(hops, writer.path, work / _REJECTED)
+        description = _describe(config, inputs, contract).model_copy(update={"tensors": exported.tensors})
+        return writer.commit(description)
+
+
+def _parity(
+    student: DSCNN, trial: Clips, contract: AudioContract, folder: Path, config: QuantizeConfig
+) -> list[parity.Hop]:
+    features = np.ascontiguousarray(log_mel(trial.pcm, contract)[:, None])
+    outputs = {parity.EAGER: eager(student, features), **parity.run_files(folder, features, trial)}
+    return parity.compare(outputs, trial.recordings, config)
+
+
+def eager(student: DSCNN, features: NDArray[np.float32]) -> Outputs:
+    """The student's own outputs, one clip at a time as on the device."""
+    import torch
+
+    with torch.no_grad():
+        pairs = [student(torch.from_numpy(features[i : i + 1])) for i in range(len(features))]
+    embedding, logits = (torch.cat(parts).numpy() for parts in zip(*pairs, strict=True))
+    return Outputs(embedding, logits)
+
+
+def _require(hops: list[parity.Hop], folder: Path, rejected: Path) -> None:
+    try:
+        parity.require(hops)
+    except GateError as error:
+        shutil.rmtree(rejected, ignore_errors=True)
+        shutil.copytree(folder, rejected)
+        raise GateError(f"{error}; the files are in {rejected}") from None
+
+
+@contextlib.contextmanager
+def _converting(log: Path) -> Iterator[None]:
+    """The converters print pages; they go to `log`, whose end is shown if one of them fails."""
+    log.unlink(missing_ok=True)
+    try:
+        with divert_output(log):
+            yield
+    except Exception:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        say("\n".join([*lines[-20:], f"quantize: a converter failed; its whole log is {log}"]))
+        raise
+
+
+def _describe(config: QuantizeConfig, inputs: QuantizeInputs, contract: AudioContract) -> Description:
+    return Description(
+        kind=ArtifactKind.QUANTIZED,
+        key=key_of(ArtifactKind.QUANTIZED, config, [inputs.student.digest, inputs.dataset.digest]),
+        parents=(inputs.student.parent, inputs.dataset.parent),
+        contract=contract.model_dump(mode="json"),
+        config=config.model_dump(mode="json"),
+        data=inputs.dataset.manifest.data,
+        seed=config.seed,
+        environment=environment(),
+    )
