@@ -1,0 +1,66 @@
+"""Write README's results from benchmarks/results/*.json, each a `report.json` that a build delivered.
+
+    python benchmarks/tables.py [--check]
+
+`--check` writes nothing, and exits with 1 if README.md is not up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from acula_edge.bench.render import table_lines
+from acula_edge.bench.report import Report
+from acula_edge.bench.sections import accuracy_table, timing_table
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
+
+
+def results(folder: Path) -> str:
+    """The Markdown between the markers, one section for each report in `folder`."""
+    sections = [_section(path) for path in sorted(folder.glob("*.json"))]
+    return "\n".join(sections) or "No results yet: see [benchmarks/RULES.md](benchmarks/RULES.md).\n"
+
+
+def updated(text: str, block: str) -> str:
+    """`text` with `block` between its markers."""
+    before, _, rest = text.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise SystemExit(f"README.md lacks the markers {BEGIN.strip()} and {END}")
+    return before + BEGIN + block + END + after
+
+
+def _section(path: Path) -> str:
+    report = Report.model_validate_json(path.read_text(encoding="utf-8"))
+    performance = report.performance
+    lines = [
+        f"### {path.stem}",
+        "",
+        report.verdict,
+        "",
+        *table_lines(accuracy_table(report.accuracy)),
+        f"One clip of {performance.clip_seconds:g} s on {performance.device}; {performance.runs} runs each, "
+        f"every sample in [{path.name}](benchmarks/results/{path.name}).",
+        "",
+        *table_lines(timing_table(performance.timings)),
+        *(f"- {sentence}" for sentence in report.limitations),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Update README.md, or check it."""
+    text = README.read_text(encoding="utf-8")
+    fresh = updated(text, results(RESULTS))
+    if "--check" in sys.argv[1:]:
+        raise SystemExit(0 if fresh == text else "README.md is old: run python benchmarks/tables.py")
+    README.write_text(fresh, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
