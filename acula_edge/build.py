@@ -247,9 +247,10 @@ def _run_target(config: TargetConfig, inputs: Inputs, out: Path) -> Artifact:
 def _run_bench(config: BenchConfig, inputs: Inputs, out: Path) -> Artifact:
     from acula_edge.bench.stage import BenchInputs, run
 
-    bundle, dataset = inputs[ArtifactKind.BUNDLE], inputs[ArtifactKind.DATASET]
-    return run(config, BenchInputs(bundle, dataset, inputs[ArtifactKind.TEACHER]), out)
+    return run(config, BenchInputs(*(inputs[kind] for kind in _BENCH_PARENTS)), out)
 
+
+_BENCH_PARENTS = (ArtifactKind.BUNDLE, ArtifactKind.DATASET, ArtifactKind.TEACHER, ArtifactKind.QUANTIZED)
 
 STAGES: tuple[Stage, ...] = (
     Stage(ArtifactKind.DATASET, "data", (), _run_data),
@@ -260,7 +261,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         ArtifactKind.REPORT,
         "bench",
-        (ArtifactKind.BUNDLE, ArtifactKind.DATASET, ArtifactKind.TEACHER),
+        _BENCH_PARENTS,
         _run_bench,
     ),
 )

@@ -116,14 +116,16 @@ def _step(
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+    """The model's state, detached and contiguous as safetensors wants it."""
+    plain = torch.contiguous_format
+    return {name: value.detach().clone(memory_format=plain) for name, value in model.state_dict().items()}
 
 
 def _save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, done: _Progress) -> None:
     tensors = {f"model.{name}": value for name, value in _copy(model).items()}
     tensors |= {f"best.{name}": value.clone() for name, value in done.best.items()}
     for index, slots in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{slot}": value.clone() for slot, value in slots.items()}
+        tensors |= {f"optimiser.{index}.{slot}": value.contiguous() for slot, value in slots.items()}
     history = [[record.epoch, record.loss, record.score] for record in done.history]
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".writing")

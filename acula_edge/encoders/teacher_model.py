@@ -73,7 +73,8 @@ class TeacherModel:
         """Embedding (D,) of a recording (n,) at `rate_hz`: the mean over its clips."""
         samples = to_int16(resample(waveform, rate_hz, self.contract.sample_rate_hz))
         clips = cut_clips(samples, self.contract.clip_samples)
-        return embed_clips(self.encoder, clips, self.contract).mean(axis=0)
+        mean: NDArray[np.float32] = embed_clips(self.encoder, clips, self.contract).mean(axis=0)
+        return mean
 
     def logits(self, waveform: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
         """Logits (K,) of a recording (n,) at `rate_hz`, full scale 1.0."""

@@ -96,7 +96,7 @@ def align(
 def source_batches(
     sources: tuple[str, ...], batch_size: int, rng: np.random.Generator
 ) -> list[NDArray[np.intp]]:
-    """Shuffled index batches of about equal size, each from one data set.
+    """Shuffled index batches of at least `batch_size` where the data set has as many, each from one data set.
 
     CKA over a mixed batch is mostly about which data set a recording comes from, which any encoder
     knows; within one data set the reports differ by what is heard. The number of batches does not
@@ -105,7 +105,7 @@ def source_batches(
     batches: list[NDArray[np.intp]] = []
     for source in sorted(set(sources)):
         where = rng.permutation(np.flatnonzero(np.array(sources) == source))
-        batches.extend(np.array_split(where, max(1, round(where.size / batch_size))))
+        batches.extend(np.array_split(where, max(1, where.size // batch_size)))
     return [batches[index] for index in rng.permutation(len(batches)) if batches[index].size > 1]
 
 

@@ -45,7 +45,8 @@ LOSSES: dict[Alignment, Callable[[Tensor, Tensor], Tensor]] = {
 def _one_minus_cosine(x: Tensor, y: Tensor) -> Tensor:
     """1 - <x, y> / (|x| |y|), Frobenius."""
     scale = torch.linalg.matrix_norm(x) * torch.linalg.matrix_norm(y)
-    return 1.0 - (x * y).sum() / scale.clamp(min=1e-12)
+    distance: Tensor = 1.0 - (x * y).sum() / scale.clamp(min=1e-12)
+    return distance
 
 
 def _centred(x: Tensor) -> Tensor:
