@@ -40,7 +40,7 @@ def test_gain_on_features_is_gain_on_the_sound(mini_dataset: Artifact) -> None:
     expected = log_mel(sound, dataset.contract)
     power = unnormalised_log_mel(clips, dataset.contract)
     audible = power > np.log(dataset.contract.log_floor) + 5.0  # 22 dB above the floor and its rounding noise
-    assert audible.mean() > 0.2
+    assert audible.mean() > 0.1
     assert np.abs(louder[:, 0].numpy() - expected)[audible].max() < 0.1
 
 
