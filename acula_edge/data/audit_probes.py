@@ -12,6 +12,7 @@ from acula_edge.data.shortcuts import folds_of, probe_auroc, ways_of_recording
 from acula_edge.data.tasks import Task
 
 _GAP = 0.1
+_LEARNED = 0.6  # below which a probe has not learned anything that could mislead
 _FEWEST = 10  # of each class, below which a probe says nothing
 
 
@@ -30,7 +31,7 @@ def _probe(
     by_patient = folds_of([recording.patient or recording.id for recording in recordings])
     inside = probe_auroc(features, positive, by_patient)
     mixed = probe_auroc(features, positive, folds_of([recording.id for recording in recordings]))
-    if mixed - inside >= _GAP:
+    if mixed >= _LEARNED and mixed - inside >= _GAP:
         yield scene.warning(
             "patient_probe",
             f"task {task.name}: a probe on eight band powers scores AUROC {mixed:.2f} when patients are cut, "
@@ -42,7 +43,7 @@ def _probe(
     for names, values in ways_of_recording(scene.takes).items():
         _, sources = np.unique([values[i] for i in chosen], return_inverse=True)
         across = probe_auroc(features, positive, sources)
-        if inside - across >= _GAP:
+        if inside >= _LEARNED and inside - across >= _GAP:
             yield scene.warning(
                 "source_shift",
                 f"task {task.name}: a probe on eight band powers scores AUROC {inside:.2f} on sources that "

@@ -76,9 +76,10 @@ def read_folder(root: Path) -> Folder:
 
 
 def folder_digest(root: Path) -> str:
-    """Digest of metadata.csv and of the bytes of each file that it lists."""
+    """Digest of metadata.csv and of the bytes of each file that it lists. Raises as `read_folder`."""
+    rows = read_folder(root).rows
     digest = hashlib.sha256(sha256_file(root / METADATA).encode())
-    for row in read_folder(root).rows:
+    for row in rows:
         path = root / row.path
         digest.update((sha256_file(path) if path.is_file() else "missing").encode())
     return digest.hexdigest()

@@ -110,10 +110,11 @@ def _bmd_hs(values: Values) -> list[str]:
     area, _, posture = values.get("body_site", "").rpartition(" ")
     site = f"{area} area, {posture}" if area else ""
     valves = [name for field, name in _VALVES.items() if values.get(field) == "1"]
+    unnamed = "valve disease" if values["label"] else ""
     healthy = values["label"] == "N"
     return [
         _subject(values, "heart sounds", site),
-        "No valve disease." if healthy else _diagnosis(" and ".join(valves) or "valve disease"),
+        "No valve disease." if healthy else _diagnosis(" and ".join(valves) or unnamed),
         "A smoker." if values.get("smoker") == "1" else "",
     ]
 
