@@ -49,7 +49,7 @@ def latency_chart(performance: Performance) -> str:
     """Median latency as bars, the 90th percentile as a tick."""
     timings = performance.timings
     longest_ms = max(timing.p90_ms for timing in timings)
-    left, right = 300, 90
+    left, right = 330, 90
     per_ms = (_WIDTH - left - right) / longest_ms
     parts = [line for i, timing in enumerate(timings) for line in _bar(timing, left, per_ms, 8 + i * _BAR)]
     title = "Latency of one clip: median (bar) and 90th percentile (tick), in milliseconds"

@@ -29,16 +29,16 @@ _ENOUGH = 0.5  # an interval needs this share of the resamples
 class Draws:
     """A value and what it becomes in each resample (b,); NaN where a resample can not give it.
 
-    `units` is the number of patients behind it: one patient gives no interval.
+    `patients` is how many the rarest class has: a class of one patient gives no interval.
     """
 
     value: float
     resampled: Floats
-    units: int
+    patients: int
 
     def __sub__(self, other: Draws) -> Draws:
         """The paired difference."""
-        return Draws(self.value - other.value, self.resampled - other.resampled, self.units)
+        return Draws(self.value - other.value, self.resampled - other.resampled, self.patients)
 
     def estimate(self) -> Estimate:
         """The value with its 95 % interval; no interval where too few resamples give a value."""
@@ -46,7 +46,7 @@ class Draws:
         degenerate = self.resampled.size - valid.size
         if np.isnan(self.value):
             return Estimate(value=None, low=None, high=None, degenerate=degenerate)
-        if self.units < 2 or valid.size < _ENOUGH * self.resampled.size:
+        if self.patients < 2 or valid.size < _ENOUGH * self.resampled.size:
             return Estimate(value=self.value, low=None, high=None, degenerate=degenerate)
         low, high = np.percentile(valid, _PERCENTILES)
         return Estimate(value=self.value, low=float(low), high=float(high), degenerate=degenerate)
@@ -93,20 +93,29 @@ def task_draws(task: Task, logits: NDArray[np.floating], cohort: Cohort, weights
     rows, labels = cohort.rows(task.name), cohort.labels(task.name)
     if rows.size == 0:
         return Draws(float("nan"), np.full(len(weights), np.nan), 0)
-    units = len(cohort.units(rows))
+    patients = min(len(cohort.units(rows[labels == k])) for k in np.unique(labels))
     own_logits, own_weights = logits[rows], weights[:, rows]
     value = task_score(task, own_logits, labels)
     if task.n_logits == 1:
-        return Draws(value, weighted_auroc(own_logits[:, 0], labels == 1, own_weights), units)
+        return Draws(value, weighted_auroc(own_logits[:, 0], labels == 1, own_weights), patients)
     scores = probabilities(task, own_logits)
     each = [weighted_auroc(scores[:, k], labels == k, own_weights) for k in np.unique(labels)]
-    return Draws(value, np.mean(each, axis=0), units)
+    return Draws(value, np.mean(each, axis=0), patients)
 
 
 def mean_draws(draws: list[Draws]) -> Draws:
-    """The mean over the tasks that have a value; a resample in which one of them has none is left out."""
+    """The mean over the tasks that have a value.
+
+    Where a resample has no value for some of them, it moves the mean by what it moves the others: a
+    mean over fewer tasks would jump to another level.
+    """
     scored = [one for one in draws if not np.isnan(one.value)]
     if not scored:
         return draws[0]
-    resampled = np.mean([one.resampled for one in scored], axis=0)
-    return Draws(float(np.mean([one.value for one in scored])), resampled, min(one.units for one in scored))
+    value = float(np.mean([one.value for one in scored]))
+    moves = np.stack([one.resampled - one.value for one in scored])
+    found = ~np.isnan(moves)
+    counts = found.sum(axis=0)
+    moved = np.where(found, moves, 0.0).sum(axis=0) / np.maximum(counts, 1)
+    resampled = np.where(counts > 0, value + moved, np.nan)
+    return Draws(value, resampled, min(one.patients for one in scored))

@@ -126,7 +126,7 @@ def _speed(report: Report) -> Section:
 
 def _graphs(report: Report) -> Section:
     parity = [
-        cells(hop.name, hop.measure, hop.recording, f"{hop.worst:.3g}", f"{hop.median:.3g}", _bound(hop))
+        cells(hop.name, hop.measure, hop.recording, f"{hop.worst:.6g}", f"{hop.median:.6g}", _bound(hop))
         for hop in report.parity
     ]
     ops = [
@@ -150,6 +150,7 @@ def _graphs(report: Report) -> Section:
                 "Delegated operators",
                 ("file", "delegates", "delegated", "not delegated", "INT8", "float"),
                 tuple(ops),
+                labels=6,
             ),
         ),
     )
@@ -164,7 +165,9 @@ def _kinds(found: Ops) -> tuple[dict[str, int], ...]:
 
 
 def _counted(counts: dict[str, int]) -> Cell:
-    return Cell(str(sum(counts.values())), ", ".join(f"{count} {name}" for name, count in counts.items()))
+    return Cell(
+        str(sum(counts.values())), ", ".join(f"{count}\u00a0{name}" for name, count in counts.items())
+    )
 
 
 def _data(report: Report) -> Section:

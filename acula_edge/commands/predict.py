@@ -1,0 +1,133 @@
+"""`acula-edge predict`: the scores of recordings."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+
+import typer
+
+from acula_edge.commands.options import Bundle, Json, RuntimeName
+
+if TYPE_CHECKING:
+    from acula_edge.bench.scoring import GraphScorer
+    from acula_edge.data.tasks import Task
+
+
+@dataclass(frozen=True)
+class _Scored:
+    file: Path
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class _Failed:
+    file: Path
+    reason: str
+
+
+def predict(
+    bundle: Bundle,
+    recordings: Annotated[
+        list[Path], typer.Argument(metavar="FILE|DIR...", help="Recordings, or folders of them.")
+    ],
+    runtime: Annotated[RuntimeName, typer.Option(help="Which of the bundle's models to run.")] = "tflite",
+    form: Annotated[Literal["csv", "json"], typer.Option("--format", help="Form of the result.")] = "csv",
+    out: Annotated[Path | None, typer.Option(help="Write the result to this file, not to stdout.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score recordings with a bundle.
+
+    For each task, the probability of its positive class or of every class. A file that can not be read
+    is named on stderr; the others are scored, and the exit code is 1.
+    """
+    from acula_edge.artifact import Artifact, ArtifactKind
+    from acula_edge.bench.folder import tasks_of
+    from acula_edge.bench.scoring import GraphScorer
+    from acula_edge.bench.systems import graph_of
+    from acula_edge.progress import track
+    from acula_edge.runtime.runner import Runtime
+
+    model = Artifact.open(bundle, ArtifactKind.BUNDLE)
+    tasks = tasks_of(model)
+    scorer = GraphScorer.open(model, graph_of(Runtime(runtime)))
+    files = list(_files(recordings))
+    results = [_score(file, scorer, tasks) for file in track(files, len(files), "Scoring recordings")]
+    scored = [found for found in results if isinstance(found, _Scored)]
+    failed = [found for found in results if isinstance(found, _Failed)]
+    write = _write_json if as_json or form == "json" else _write_csv
+    with _stream(out) as stream:
+        write(stream, tasks, scored, failed)
+    for found in failed:
+        print(f"{found.file}: not scored: {found.reason}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _files(given: Sequence[Path]) -> Iterator[Path]:
+    """The files, and the audio files under the folders, each in the order of its name."""
+    from acula_edge.data.audio import SUFFIXES
+    from acula_edge.errors import DataError
+
+    for path in given:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not found:
+            raise DataError(f"{path} holds no audio file ({', '.join(sorted(SUFFIXES))})")
+        yield from found
+
+
+def _score(file: Path, scorer: GraphScorer, tasks: Sequence[Task]) -> _Scored | _Failed:
+    from acula_edge.bench import columns
+    from acula_edge.data.audio import read_audio
+    from acula_edge.errors import DataError
+
+    try:
+        samples, rate_hz = read_audio(file)
+    except DataError as error:
+        return _Failed(file, str(error).removeprefix(f"{file}: "))
+    return _Scored(file, columns.values(tasks, scorer(samples, rate_hz)))
+
+
+@contextlib.contextmanager
+def _stream(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        yield sys.stdout
+        return
+    with out.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
+
+
+def _write_csv(
+    stream: TextIO, tasks: Sequence[Task], scored: Sequence[_Scored], failed: Sequence[_Failed]
+) -> None:
+    from acula_edge.bench import columns
+
+    del failed  # a person reads them on stderr
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["file", *columns.names(tasks)])
+    writer.writerows([found.file, *found.values] for found in scored)
+
+
+def _write_json(
+    stream: TextIO, tasks: Sequence[Task], scored: Sequence[_Scored], failed: Sequence[_Failed]
+) -> None:
+    from acula_edge.bench import columns
+
+    names = columns.names(tasks)
+    document: dict[str, Any] = {
+        "recordings": [
+            {"file": str(found.file), "scores": dict(zip(names, found.values, strict=True))}
+            for found in scored
+        ],
+        "failed": [{"file": str(found.file), "reason": found.reason} for found in failed],
+    }
+    stream.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

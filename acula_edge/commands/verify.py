@@ -1,0 +1,93 @@
+"""`acula-edge verify`: a bundle is whole, and its models still give what they gave when it was built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from acula_edge.commands.options import Bundle, Json, RuntimeName
+from acula_edge.commands.output import print_json, print_rows
+
+if TYPE_CHECKING:
+    from acula_edge.artifact import Artifact
+    from acula_edge.runtime.golden import Check
+    from acula_edge.runtime.runner import Runtime
+
+
+def verify(
+    bundle: Bundle,
+    runtime: Annotated[
+        RuntimeName | None,
+        typer.Option(help="Check in this runtime only.  [default: all that are installed]"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a bundle's hashes, and its golden clips.
+
+    Every file is hashed again, and the golden clips run through every runtime. The exit code is 3 if
+    anything differs.
+    """
+    from acula_edge.errors import GateError
+    from acula_edge.runtime.golden import verify_bundle
+    from acula_edge.runtime.runner import Runtime, available
+
+    model = _open(bundle)
+    asked = [Runtime(runtime)] if runtime else [name for name in Runtime if available(name)]
+    problems = model.verify()
+    checks = [] if problems else verify_bundle(model, asked)
+    missing = [name for name in Runtime if name not in asked]
+    (_as_json if as_json else _as_rows)(model, problems, checks, missing)
+    failed = [*problems, *(f"{_file(check)} misses its bound" for check in checks if not check.passed)]
+    if failed:
+        raise GateError(f"{model.path} is not as it was built: {'; '.join(failed)}")
+
+
+def _open(path: Path) -> Artifact:
+    """The bundle. A damaged one is a failed gate (3); a folder that is something else is not (1)."""
+    from acula_edge.artifact import MANIFEST, Artifact, ArtifactKind
+    from acula_edge.errors import ArtifactError, GateError
+
+    try:
+        model = Artifact.open(path)
+    except ArtifactError as error:
+        if (path / MANIFEST).is_file():
+            raise GateError(str(error)) from None
+        raise
+    if model.manifest.kind is not ArtifactKind.BUNDLE:
+        raise ArtifactError(f"{path} is a {model.manifest.kind} artifact, not a bundle")
+    return model
+
+
+def _as_json(
+    model: Artifact, problems: Sequence[str], checks: Sequence[Check], missing: Sequence[Runtime]
+) -> None:
+    passed = not problems and all(check.passed for check in checks)
+    print_json(
+        {
+            "bundle": str(model.path),
+            "digest": model.digest,
+            "passed": passed,
+            "problems": problems,
+            "checks": [check.to_json() for check in checks],
+            "not_checked": missing,
+        }
+    )
+
+
+def _as_rows(
+    model: Artifact, problems: Sequence[str], checks: Sequence[Check], missing: Sequence[Runtime]
+) -> None:
+    n_files = len(model.manifest.files) + len(model.manifest.measured)
+    rows = [("hashes", f"{n_files} files", "FAILED" if problems else "ok", "; ".join(problems))]
+    for check in checks:
+        error = check.note or f"largest error {check.max_abs_error:g}, bound {check.bound:g} {check.unit}"
+        rows.append((_file(check), f"{check.clips} clips", "ok" if check.passed else "FAILED", error))
+    rows += [(f".{name}", "", "not checked", "") for name in missing]
+    print_rows(("check", "size", "result", "note"), rows)
+
+
+def _file(check: Check) -> str:
+    return f"{check.form} .{check.runtime}"
