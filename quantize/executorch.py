@@ -35,11 +35,15 @@ def quantise(network: nn.Module, features: Tensor) -> GraphModule:
     return quantised
 
 
-def lower(module: nn.Module, example: Tensor) -> Lowered:
-    """Export with a batch of one and give XNNPACK all that it takes; `example` must be contiguous."""
-    exported = torch.export.export(module, (example,))
+def lower(module: nn.Module, **examples: Tensor) -> Lowered:
+    """Export with a batch of one and give XNNPACK all that it takes.
+
+    Each keyword names a method and gives its example, which must be contiguous; methods share their
+    weights in the file. The op table is that of the method `forward`.
+    """
+    exported = {name: torch.export.export(module, (example,)) for name, example in examples.items()}
     lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
-    ops = pte_ops(exported.graph, lowered.exported_program().graph_module)
+    ops = pte_ops(exported["forward"].graph, lowered.exported_program("forward").graph_module)
     return Lowered(lowered.to_executorch().buffer, ops)
 
 

@@ -55,9 +55,12 @@ def _export_pte(
     with_front_end = WithFrontEnd(log_mel_module(contract), quantised)
     one_clip, one_pcm = torch.from_numpy(features[:1]), torch.from_numpy(pcm[:1])
     lowered = {
-        "float.pte": executorch.lower(student, one_clip),
-        "model.pte": executorch.lower(quantised, one_clip),
-        "model_pcm.pte": executorch.lower(with_front_end, one_pcm),
+        "float.pte": executorch.lower(student, forward=one_clip),
+        "model.pte": executorch.lower(quantised, forward=one_clip),
+        # ExecuTorch's Java API has no int16 tensors: an app gives the same samples as int32.
+        "model_pcm.pte": executorch.lower(
+            with_front_end, forward=one_pcm, forward_int32=one_pcm.to(torch.int32)
+        ),
     }
     for name, result in lowered.items():
         (folder / name).write_bytes(result.program)

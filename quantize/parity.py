@@ -90,6 +90,13 @@ def compare(outputs: Mapping[str, Outputs], recordings: tuple[str, ...], config:
     ]
 
 
+def different_clips(outputs: Outputs) -> float:
+    """Median cosine of the embeddings of different clips: what the cosines of one clip stand against."""
+    n = len(outputs.embedding)
+    one, other = np.triu_indices(n, 1)
+    return float(np.median(cosines(outputs.embedding[one], outputs.embedding[other]))) if n > 1 else 1.0
+
+
 def require(hops: list[Hop]) -> None:
     """GateError that names each hop that missed its bound, with its clip and figures."""
     failed = [hop for hop in hops if not hop.passed]

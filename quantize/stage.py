@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,19 +67,25 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
             exported = export_all(student, calibration.pcm, contract, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
         say("quantize: parity of every file with the eager student, each in its own runtime")
-        hops = _parity(student, trial, contract, writer.path, config)
-        writer.write_json(PARITY, {"clips": list(trial.recordings), "hops": [hop.to_json() for hop in hops]})
+        outputs = _run_all(student, trial, contract, writer.path)
+        hops = parity.compare(outputs, trial.recordings, config)
+        writer.write_json(PARITY, _evidence(hops, outputs, trial))
         _require(hops, writer.path, work / _REJECTED)
         description = _describe(config, inputs, contract).model_copy(update={"tensors": exported.tensors})
         return writer.commit(description)
 
 
-def _parity(
-    student: DSCNN, trial: Clips, contract: AudioContract, folder: Path, config: QuantizeConfig
-) -> list[parity.Hop]:
+def _run_all(student: DSCNN, trial: Clips, contract: AudioContract, folder: Path) -> dict[str, Outputs]:
     features = np.ascontiguousarray(log_mel(trial.pcm, contract)[:, None])
-    outputs = {parity.EAGER: eager(student, features), **parity.run_files(folder, features, trial)}
-    return parity.compare(outputs, trial.recordings, config)
+    return {parity.EAGER: eager(student, features), **parity.run_files(folder, features, trial)}
+
+
+def _evidence(hops: list[parity.Hop], outputs: dict[str, Outputs], trial: Clips) -> dict[str, Any]:
+    return {
+        "clips": list(trial.recordings),
+        "different_clips_median_cosine": parity.different_clips(outputs[parity.EAGER]),
+        "hops": [hop.to_json() for hop in hops],
+    }
 
 
 def eager(student: DSCNN, features: NDArray[np.float32]) -> Outputs:

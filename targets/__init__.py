@@ -1,1 +1,1 @@
-
+"""What an app or firmware developer takes: one folder per target."""

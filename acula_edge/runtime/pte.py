@@ -15,7 +15,7 @@ from acula_edge.runtime.runner import Floats, GraphInput, Outputs, damaged, run_
 # ScalarType numbers of ExecuTorch's flatbuffer schema (exir/schema.py).
 _DTYPES: dict[int, np.dtype[Any]] = {2: np.dtype(np.int16), 6: np.dtype(np.float32)}
 
-_pool_threads: int | None = None  # ExecuTorch has one thread pool in a process
+_loaded = False  # whether this process has loaded a method
 
 
 class PteRunner:
@@ -32,7 +32,7 @@ class PteRunner:
             import torch
             from executorch.extension.pybindings import _C
 
-            _set_threads(_C, threads)
+            _set_threads(_C, path, threads)
             try:
                 self._program = _C._load_program(str(path))
                 self._method = self._program.load_method("forward")
@@ -56,13 +56,14 @@ class PteRunner:
         return embedding.numpy().copy(), logits.numpy().copy()
 
 
-def _set_threads(extension: Any, threads: int) -> None:
-    global _pool_threads
-    if _pool_threads is None:
-        extension._unsafe_reset_threadpool(threads)
-        _pool_threads = threads
-    elif _pool_threads != threads:
+def _set_threads(extension: Any, path: Path, threads: int) -> None:
+    global _loaded
+    pool = extension._threadpool_get_thread_count()
+    if pool != threads and _loaded:
         raise UsageError(
-            f".pte files run with {_pool_threads} threads in this process, not {threads}; "
+            f"{path.name}: .pte files run with {pool} threads in this process, not {threads}; "
             "start another process"
         )
+    if pool != threads:
+        extension._unsafe_reset_threadpool(threads)
+    _loaded = True

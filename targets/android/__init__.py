@@ -1,1 +1,1 @@
-
+"""The Android bundle."""

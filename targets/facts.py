@@ -1,0 +1,71 @@
+"""Facts: what a bundle's documents are generated from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from acula_edge.contract import AudioContract
+from acula_edge.data.metrics import logit_slices
+from acula_edge.data.tasks import Task
+
+NOTICE = "Research software, not a medical device."
+
+
+class Labels(BaseModel):
+    """`labels.json`: what the outputs mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: tuple[Task, ...]
+    embedding_dim: int
+    n_logits: int
+    simulated: bool
+    notice: str = NOTICE
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One logit: its index, its task, the class it speaks for, and how it becomes a probability."""
+
+    index: int
+    task: str
+    class_name: str
+    activation: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a target's documents may state; they hold no number of their own.
+
+    `ops` and `parity` are the quantize stage's tables, `versions` the packages of this build, `files` the
+    size in bytes of each model file.
+    """
+
+    contract: AudioContract
+    labels: Labels
+    ops: Mapping[str, Mapping[str, Any]]
+    parity: Mapping[str, Any]
+    versions: Mapping[str, str]
+    files: Mapping[str, int]
+    golden_clips: int
+
+
+def label_rows(labels: Labels) -> list[LabelRow]:
+    """One row for each logit, in the order of the output."""
+    rows = []
+    slices = logit_slices(labels.tasks)
+    for task in labels.tasks:
+        # A binary task has one logit, that of its second class.
+        spoken_for = task.classes[1:] if task.n_logits == 1 else task.classes
+        activation = "sigmoid" if task.n_logits == 1 else "softmax"
+        for index, rule in zip(_indices(slices[task.name]), spoken_for, strict=True):
+            rows.append(LabelRow(index, task.name, rule.name, activation))
+    return rows
+
+
+def _indices(part: slice) -> range:
+    return range(part.start, part.stop)

@@ -1,0 +1,49 @@
+"""The table of targets: what `build --target` accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from acula_edge.errors import UsageError
+from acula_edge.runtime.runner import Runtime
+from targets.facts import Facts
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of device: its runtimes, the model files it takes, and what writes the rest of its bundle."""
+
+    name: str
+    description: str
+    runtimes: tuple[Runtime, ...]
+    files: tuple[str, ...]
+    write: Callable[[Facts, Path], None]
+
+
+def target(name: str) -> Target:
+    """The target of that name. Raises UsageError, naming the valid ones, if there is none."""
+    if name not in TARGETS:
+        raise UsageError(f"there is no target {name}; the targets are: {', '.join(sorted(TARGETS))}")
+    return TARGETS[name]
+
+
+def _android(facts: Facts, folder: Path) -> None:
+    from targets.android.bundle import write
+
+    write(facts, folder)
+
+
+TARGETS: dict[str, Target] = {
+    entry.name: entry
+    for entry in (
+        Target(
+            name="android",
+            description="Android phones: INT8 .pte for ExecuTorch and INT8 .tflite for LiteRT",
+            runtimes=(Runtime.PTE, Runtime.TFLITE, Runtime.ONNX),
+            files=("model.pte", "model_pcm.pte", "model.tflite", "model_pcm.tflite", "model.onnx"),
+            write=_android,
+        ),
+    )
+}
