@@ -19,7 +19,7 @@ from acula_edge.bench.systems import GRAPHS
 from acula_edge.data.audio import read_audio
 from acula_edge.data.folder import Folder, SourceRow, folder_digest, read_folder
 from acula_edge.data.tasks import Match, Task
-from acula_edge.errors import DataError, UsageError
+from acula_edge.errors import ArtifactError, DataError, UsageError
 from acula_edge.runtime.runner import available
 
 # Where each kind of artifact holds its tasks.
@@ -90,8 +90,11 @@ def tasks_of(model: Artifact) -> tuple[Task, ...]:
     """The tasks of a Bundle or a Teacher, in the order of its logits."""
     if model.manifest.kind not in _TASKS_IN:
         raise UsageError(f"{model.path} is a {model.manifest.kind} artifact; give a bundle or a teacher")
-    held = model.read_json(_TASKS_IN[model.manifest.kind])["tasks"]
-    return tuple(Task.model_validate(row) for row in held)
+    name = _TASKS_IN[model.manifest.kind]
+    held = model.read_json(name)
+    if "tasks" not in held:
+        raise ArtifactError(f"{model.path / name} holds no tasks; build it again")
+    return tuple(Task.model_validate(row) for row in held["tasks"])
 
 
 def _scorers(model: Artifact) -> tuple[dict[str, Scorer], list[str]]:

@@ -16,6 +16,7 @@ import typer
 from acula_edge.commands.options import Bundle, Json, RuntimeName
 
 if TYPE_CHECKING:
+    from acula_edge.artifact import Artifact
     from acula_edge.bench.scoring import GraphScorer
     from acula_edge.data.tasks import Task
 
@@ -63,7 +64,7 @@ def predict(
     failed = [found for found in results if isinstance(found, _Failed)]
     write = _write_json if as_json or form == "json" else _write_csv
     with _stream(out) as stream:
-        write(stream, tasks, scored, failed)
+        write(stream, model, scored, failed)
     for found in failed:
         print(f"{found.file}: not scored: {found.reason}", file=sys.stderr)
     if failed:
@@ -106,24 +107,25 @@ def _stream(out: Path | None) -> Iterator[TextIO]:
         yield stream
 
 
-def _write_csv(
-    stream: TextIO, tasks: Sequence[Task], scored: Sequence[_Scored], failed: Sequence[_Failed]
-) -> None:
+def _write_csv(stream: TextIO, model: Artifact, scored: Sequence[_Scored], failed: Sequence[_Failed]) -> None:
     from acula_edge.bench import columns
+    from acula_edge.bench.folder import tasks_of
 
     del failed  # a person reads them on stderr
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["file", *columns.names(tasks)])
+    writer.writerow(["file", *columns.names(tasks_of(model))])
     writer.writerows([found.file, *found.values] for found in scored)
 
 
 def _write_json(
-    stream: TextIO, tasks: Sequence[Task], scored: Sequence[_Scored], failed: Sequence[_Failed]
+    stream: TextIO, model: Artifact, scored: Sequence[_Scored], failed: Sequence[_Failed]
 ) -> None:
     from acula_edge.bench import columns
+    from acula_edge.bench.folder import tasks_of
 
-    names = columns.names(tasks)
+    names = columns.names(tasks_of(model))
     document: dict[str, Any] = {
+        "notice": model.read_json("labels.json")["notice"],
         "recordings": [
             {"file": str(found.file), "scores": dict(zip(names, found.values, strict=True))}
             for found in scored

@@ -118,9 +118,9 @@ def test_mean_over_tasks_keeps_the_correlation_of_shared_patients() -> None:
     draws = task_draws(ADVENTITIOUS, scores, cohort, resample(cohort, 400, 0))
     twice = mean_draws([draws, draws]).estimate()
     assert twice == draws.estimate()  # two equal tasks on the same patients: nothing averages out
-    flipped = Draws(1 - draws.value, 1 - draws.resampled, draws.units)
-    none = mean_draws([draws, flipped]).estimate()
-    assert (none.value, none.low, none.high) == pytest.approx((0.5, 0.5, 0.5))
+    flipped = Draws(1 - draws.value, 1 - draws.resampled, draws.patients)
+    none = mean_draws([draws, flipped])
+    np.testing.assert_allclose(none.resampled, 0.5)
 
 
 def test_mean_leaves_out_a_task_with_one_class_only() -> None:
@@ -144,7 +144,15 @@ def test_resamples_without_a_class_are_counted() -> None:
     assert estimate.low is not None
 
 
-def test_one_patient_or_one_positive_gives_no_interval() -> None:
+def test_mean_keeps_its_level_where_a_resample_lacks_a_task() -> None:
+    high = Draws(0.9, np.array([0.92, np.nan, 0.88, np.nan]), 5)
+    low = Draws(0.5, np.array([0.52, 0.53, np.nan, np.nan]), 5)
+    mean = mean_draws([high, low])
+    np.testing.assert_allclose(mean.resampled, [0.72, 0.73, 0.68, np.nan])
+    assert mean.value == pytest.approx(0.7)
+
+
+def test_one_patient_or_one_class_gives_no_interval() -> None:
     labels = {ADVENTITIOUS.name: 0}
     single = Cohort(
         tuple(Member(f"r{i}", "sprsound", "p", True, {ADVENTITIOUS.name: i % 2}) for i in range(6))
@@ -152,6 +160,11 @@ def test_one_patient_or_one_positive_gives_no_interval() -> None:
     estimate = task_draws(ADVENTITIOUS, np.arange(6.0)[:, None], single, resample(single, 100, 0)).estimate()
     assert estimate.value is not None
     assert (estimate.low, estimate.high) == (None, None)
+    lone = Cohort(
+        tuple(Member(f"r{i}", "sprsound", f"p{i}", True, {ADVENTITIOUS.name: int(i == 0)}) for i in range(6))
+    )
+    lonely = task_draws(ADVENTITIOUS, np.arange(6.0)[:, None], lone, resample(lone, 100, 0)).estimate()
+    assert (lonely.value, lonely.low) == (0, None)
     rows = [Member(f"r{i}", "sprsound", f"p{i}", True, labels) for i in range(6)]
     one_class = Cohort(tuple(rows))
     none = task_draws(
