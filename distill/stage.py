@@ -107,6 +107,7 @@ def _train(
     n_logits = sum(task.n_logits for task in dataset.tasks)
     student = DSCNN(config.student, contract.n_mels, contract.n_frames, n_logits)
     model = DistillModel(student, train.teacher.shape[1], config, dataset.tasks)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.5 times on a CPU
     centre = train.teacher.mean(0)
     spread = train.teacher.std(0, correction=0).clamp(min=1e-6)
     standardised = (train.teacher - centre) / spread

@@ -20,7 +20,7 @@ from tests.recordings import recordings_folder
 settings.register_profile("acula", deadline=None)  # a test never fails because the machine is busy
 settings.load_profile("acula")
 
-PATIENTS_PER_LABEL = 4
+PATIENTS_PER_LABEL = 3
 RECORDINGS_PER_PATIENT = 2
 
 
@@ -83,3 +83,57 @@ def _some(rows: list[dict[str, str]]) -> list[dict[str, str]]:
             chosen.append(row)
         takes[patient] += 1
     return chosen
+
+
+@pytest.fixture(scope="session")
+def mini_teacher(
+    mini_dataset: Artifact, weights_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Artifact:
+    """A Teacher of `mini_dataset`: the default encoder and language model, briefly aligned."""
+    from acula_edge.teacher.config import TeacherConfig
+    from acula_edge.teacher.stage import TeacherInputs
+    from acula_edge.teacher.stage import run as run_teacher
+
+    assert (weights_home / "minilm").is_dir()
+    config = TeacherConfig(epochs=2, batch_size=16, crop_seconds=2.0)
+    return run_teacher(config, TeacherInputs(mini_dataset), tmp_path_factory.mktemp("artifacts") / "teacher")
+
+
+@pytest.fixture(scope="session")
+def mini_student(
+    mini_dataset: Artifact, mini_teacher: Artifact, tmp_path_factory: pytest.TempPathFactory
+) -> Artifact:
+    """A student of `mini_teacher`, briefly trained."""
+    from distill.config import DistillConfig
+    from distill.stage import DistillInputs
+    from distill.stage import run as run_distill
+
+    inputs = DistillInputs(mini_teacher, mini_dataset)
+    return run_distill(DistillConfig(epochs=12, batch_size=16), inputs, tmp_path_factory.mktemp("artifacts") / "student")
+
+
+@pytest.fixture(scope="session")
+def mini_quantized(mini_dataset: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The INT8 graphs of a student that is trained for a few seconds, without a teacher."""
+    from quantize.config import QuantizeConfig
+    from quantize.stage import QuantizeInputs
+    from quantize.stage import run as run_quantize
+    from tests.models import make_student
+
+    folder = tmp_path_factory.mktemp("quantized")
+    student = make_student(mini_dataset, folder / "student")
+    config = QuantizeConfig(calibration_clips=64, parity_clips=16)
+    return run_quantize(config, QuantizeInputs(student, mini_dataset), folder / "quantized")
+
+
+@pytest.fixture(scope="session")
+def mini_bundle(
+    mini_quantized: Artifact, mini_dataset: Artifact, tmp_path_factory: pytest.TempPathFactory
+) -> Artifact:
+    """The Android bundle of `mini_quantized`, with eight golden clips."""
+    from targets.config import TargetConfig
+    from targets.stage import TargetInputs
+    from targets.stage import run as run_target
+
+    inputs = TargetInputs(mini_quantized, mini_dataset)
+    return run_target(TargetConfig(golden_clips=8), inputs, tmp_path_factory.mktemp("bundle") / "android")

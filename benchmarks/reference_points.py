@@ -1,0 +1,105 @@
+"""Is the harness right? Score the frozen base encoder as the published reference points were.
+
+    python benchmarks/reference_points.py FOLDER
+
+Protocol: every recording of FOLDER, heard in the contract's band; mean and standard deviation of the
+frames over time; standardised logistic regression (C = 0.01); stratified patient-grouped 5-fold,
+PhysioNet 2016 one source database out; AUROC of the pooled out-of-fold scores. Nothing is trained but
+the regression, and nothing is chosen on these figures. The result goes to
+benchmarks/results/reference_points.json.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from acula_edge.artifact import write_json
+from acula_edge.data.audio import resample
+from acula_edge.data.config import DataConfig
+from acula_edge.data.dataset import Dataset
+from acula_edge.data.metrics import auroc
+from acula_edge.data.recording import Recording, Split
+from acula_edge.data.stage import DataInputs, run
+from acula_edge.encoders.protocol import AudioEncoder
+from acula_edge.encoders.registry import pretrained
+from acula_edge.environment import environment
+from acula_edge.progress import track
+
+RESULT = Path(__file__).parent / "results" / "reference_points.json"
+# AUROC of the openWakeWord embedding, from the collection's SOURCES.md.
+REFERENCE = {
+    "spr_adventitious": 0.781,
+    "kauh_obstructive": 0.733,
+    "pascal_murmur": 0.808,
+    "bmd_valve": 0.814,
+    "cough": 0.906,
+    "p2016_abnormal": 0.418,
+}
+STRENGTH = 0.01
+FOLDS = 5
+_CHUNK_S = 12  # of sound in one pass through the encoder: bounds its memory
+
+
+def embed(encoder: AudioEncoder, dataset: Dataset, recording: Recording) -> np.ndarray:
+    """Mean and standard deviation of all frames of a recording, (2 x 96,)."""
+    device_hz = dataset.contract.sample_rate_hz
+    heard = resample(dataset.waveform(recording, device_hz), device_hz, encoder.sample_rate_hz)
+    shortest = 2 * encoder.sample_rate_hz
+    if heard.size < shortest:
+        heard = np.tile(heard, -(-shortest // heard.size))[:shortest]
+    step = _CHUNK_S * encoder.sample_rate_hz
+    parts = [heard[start : start + step] for start in range(0, max(1, heard.size - shortest), step)]
+    with torch.no_grad():
+        frames = [encoder.frames(torch.from_numpy(part)[None]) for part in parts]
+    return encoder.pool(torch.cat(frames, dim=1))[0].numpy()
+
+
+def score(dataset: Dataset, embeddings: dict[str, np.ndarray], task: str) -> float:
+    """Pooled out-of-fold AUROC of one task."""
+    rows = [item for item in dataset.recordings if task in item.labels]
+    labels = np.array([item.labels[task] for item in rows])
+    database = task == "p2016_abnormal"
+    groups = [item.metadata["p2016_db"] if database else item.patient for item in rows]
+    folds = GroupKFold(len(set(groups))) if database else StratifiedGroupKFold(FOLDS)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=2000))
+    features = np.stack([embeddings[item.id] for item in rows])
+    scores = cross_val_predict(model, features, labels, groups=groups, cv=folds, method="decision_function")
+    return auroc(scores, labels == 1)
+
+
+def main() -> None:
+    """Measure and write the result."""
+    with tempfile.TemporaryDirectory() as scratch:
+        artifact = run(DataConfig(), DataInputs(Path(sys.argv[1])), Path(scratch) / "dataset")
+        dataset = Dataset.open(artifact)
+        encoder = pretrained("openwakeword", dataset.contract, seed=0)
+        rows = dataset.of(*Split)
+        embeddings = {item.id: embed(encoder, dataset, item) for item in track(rows, len(rows), "embed")}
+    found = {task: round(score(dataset, embeddings, task), 3) for task in REFERENCE}
+    worst = max(abs(found[task] - value) for task, value in REFERENCE.items())
+    write_json(
+        RESULT,
+        {
+            "protocol": (__doc__ or "").split("\n\n")[2],
+            "auroc": found,
+            "reference": REFERENCE,
+            "largest_difference": round(worst, 3),
+            "environment": environment(),
+        },
+    )
+    for task, value in REFERENCE.items():
+        print(f"{task:18} reference {value:.3f}  here {found[task]:.3f}")
+    print(f"largest difference {worst:.3f}")
+
+
+if __name__ == "__main__":
+    main()
