@@ -5,6 +5,7 @@ from __future__ import annotations
 from acula_edge.artifact import Artifact, Parent
 from acula_edge.bench.results import Accuracy, Frozen, Performance
 from acula_edge.data.dataset import Dataset
+from acula_edge.data.findings import Severity
 from acula_edge.data.recording import Split
 
 
@@ -34,7 +35,7 @@ class BrokenFile(Frozen):
 class AuditFinding(Frozen):
     """What the leak audit found in one data set."""
 
-    severity: str
+    severity: Severity
     dataset: str
     check: str
     finding: str

@@ -9,6 +9,7 @@ from acula_edge.bench.report import Hop, Ops, Report
 from acula_edge.bench.results import Accuracy, Estimate, Timing
 from acula_edge.bench.tables import Cell, Table, cells
 from acula_edge.bench.text import interval, kibibytes, mebibytes, number, signed
+from acula_edge.data.findings import Severity
 from acula_edge.data.recording import Split
 
 
@@ -179,7 +180,8 @@ def _data(report: Report) -> Section:
         )
         for facts in data.datasets
     ]
-    findings = tuple(cells(f.severity, f.dataset, f.check, f.finding) for f in data.findings)
+    worst_first = sorted(data.findings, key=lambda found: -list(Severity).index(found.severity))
+    findings = tuple(cells(f.severity, f.dataset, f.check, f.finding) for f in worst_first)
     broken = tuple(cells(str(row.line), row.path, row.reason) for row in data.broken)
     tables = (
         Table("Recordings in each split (patients or sources)", ("data set", *Split), tuple(rows)),
