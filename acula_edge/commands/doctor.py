@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
 
 from acula_edge.commands.options import Json
 from acula_edge.commands.output import print_json, print_rows
@@ -57,6 +56,8 @@ def _machine() -> Iterator[Check]:
 
 def _packages() -> Iterator[Check]:
     """Every requirement of the installed distribution, under the extra that brings it."""
+    from importlib import metadata
+
     yield Check("base", "acula-edge", metadata.version("acula-edge"), "")
     for requirement in metadata.requires("acula-edge") or []:
         extra = _EXTRA.search(requirement)
@@ -69,6 +70,8 @@ def _packages() -> Iterator[Check]:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
