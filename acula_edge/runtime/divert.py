@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 
 @contextlib.contextmanager
@@ -26,6 +27,7 @@ def divert_output(log: Path = Path(os.devnull)) -> Iterator[None]:
         # Python's own stdout may be a buffer of the caller's (a test, a notebook) and not descriptor 1.
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("default")
+            warnings.showwarning = _write_warning
             yield
     finally:
         _flush()
@@ -33,6 +35,18 @@ def divert_output(log: Path = Path(os.devnull)) -> Iterator[None]:
             os.dup2(copy, descriptor)
             os.close(copy)
         os.close(target)
+
+
+def _write_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    del file  # descriptor 2 is the log here, whatever sys.stderr is
+    os.write(2, warnings.formatwarning(message, category, filename, lineno, line).encode())
 
 
 def _flush() -> None:

@@ -68,7 +68,7 @@ class Golden:
     def read(cls, path: Path) -> Golden:
         """Read golden.npz. Raises ArtifactError if it is not readable or an array is missing."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 prefixes = {graph.prefix for graph in GOLDEN_GRAPHS}
                 outputs = {
                     name: Outputs(arrays[f"{name}_embedding"], arrays[f"{name}_logits"])
