@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from targets.config import TargetConfig
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, digest_of, work_dir
 from acula_edge.bench.config import BenchConfig
@@ -28,6 +27,7 @@ from acula_edge.progress import say
 from acula_edge.teacher.config import TeacherConfig
 from distill.config import DistillConfig
 from quantize.config import QuantizeConfig
+from targets.config import TargetConfig
 
 _KEY_CHARACTERS = 16  # of a key in a folder's name
 

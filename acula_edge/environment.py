@@ -14,10 +14,22 @@ from pydantic import BaseModel
 
 from acula_edge.artifact import ArtifactKind, stage_key
 
-PACKAGES = (
-    "acula-edge numpy soundfile soxr torch torchao executorch transformers onnx onnxruntime litert-torch "
-    "ai-edge-litert ai-edge-quantizer scikit-learn"
-).split()
+PACKAGES = [
+    "acula-edge",
+    "numpy",
+    "soundfile",
+    "soxr",
+    "torch",
+    "torchao",
+    "executorch",
+    "transformers",
+    "onnx",
+    "onnxruntime",
+    "litert-torch",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "scikit-learn",
+]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SHARED = (

@@ -109,7 +109,8 @@ def mini_student(
     from distill.stage import run as run_distill
 
     inputs = DistillInputs(mini_teacher, mini_dataset)
-    return run_distill(DistillConfig(epochs=12, batch_size=16), inputs, tmp_path_factory.mktemp("artifacts") / "student")
+    config = DistillConfig(epochs=12, batch_size=16)
+    return run_distill(config, inputs, tmp_path_factory.mktemp("artifacts") / "student")
 
 
 @pytest.fixture(scope="session")

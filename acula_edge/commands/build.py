@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,6 +45,8 @@ def build(
     from acula_edge import build as line
     from acula_edge import progress
 
+    # Set before torch loads its OpenMP: threads that wait by spinning halve the speed of a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     progress.quiet = quiet
     resolved = line.BuildConfig.load(config, target, seed)
     if dry_run:

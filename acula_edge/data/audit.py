@@ -42,9 +42,7 @@ def refuse_leaks(recordings: Sequence[Recording], takes: Sequence[Take]) -> None
                 )
 
 
-def _scenes(
-    takes: Sequence[Take], recordings: Sequence[Recording], tasks: Sequence[Task]
-) -> list[Scene]:
+def _scenes(takes: Sequence[Take], recordings: Sequence[Recording], tasks: Sequence[Task]) -> list[Scene]:
     pairs: dict[str, list[tuple[Take, Recording]]] = defaultdict(list)
     for take, recording in zip(takes, recordings, strict=True):
         pairs[recording.dataset].append((take, recording))

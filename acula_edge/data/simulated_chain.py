@@ -40,9 +40,7 @@ def shape(sound: Floats, low_hz: float, high_hz: float, order: int = 2) -> Float
     return np.fft.irfft(np.fft.rfft(sound) * below * above, sound.size).astype(np.float32)
 
 
-def noise_band(
-    n: int, low_hz: float, high_hz: float, rng: np.random.Generator, order: int = 2
-) -> Floats:
+def noise_band(n: int, low_hz: float, high_hz: float, rng: np.random.Generator, order: int = 2) -> Floats:
     """Gaussian noise (n,) in a band, with root mean square 1."""
     noise = shape(rng.standard_normal(n).astype(np.float32), low_hz, high_hz, order)
     return np.asarray(noise / np.sqrt(np.mean(noise**2) + 1e-12), dtype=np.float32)

@@ -134,9 +134,7 @@ def _units(
     ]
 
 
-def _official_part(
-    group: str, rows: Sequence[SourceRow], official: Mapping[str, set[Split]]
-) -> Split | None:
+def _official_part(group: str, rows: Sequence[SourceRow], official: Mapping[str, set[Split]]) -> Split | None:
     found = {OFFICIAL[row.split]: row for row in rows if row.dataset in official}
     if len(found) > 1:
         first, second, *_ = (f"{part} (line {row.line}, {row.path})" for part, row in sorted(found.items()))

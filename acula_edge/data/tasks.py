@@ -74,9 +74,7 @@ class Task(BaseModel):
         return next((i for i, rule in by_precision if rule.takes(value)), None)
 
 
-def _binary(
-    name: str, dataset: str, negative: ClassRule, positive: ClassRule, field: str = "label"
-) -> Task:
+def _binary(name: str, dataset: str, negative: ClassRule, positive: ClassRule, field: str = "label") -> Task:
     return Task(name=name, dataset=dataset, field=field, classes=(negative, positive))
 
 

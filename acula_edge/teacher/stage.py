@@ -73,7 +73,7 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
         _save_heads(aligned, dataset, recordings[: len(train.sources)], train, writer.path)
         best = scored[Variant.ALIGNED]
         save_targets(recordings, best.clips, best.model, writer.path)
-        writer.write_json(TEACHER_FILE, _summary(config, base, scored, history))
+        writer.write_json(TEACHER_FILE, _summary(config, dataset, scored, history))
         return writer.commit(
             Description(
                 kind=ArtifactKind.TEACHER,
@@ -149,14 +149,15 @@ def _save_heads(
 
 def _summary(
     config: TeacherConfig,
-    base: AudioEncoder,
+    dataset: Dataset,
     scored: dict[Variant, _Scored],
     history: Sequence[EpochRecord],
 ) -> dict[str, object]:
     return {
         "encoder": config.encoder,
         "language": config.language,
-        "embedding_dim": base.dim,
+        "embedding_dim": scored[Variant.BASE].model.encoder.dim,
+        "tasks": [task.model_dump(mode="json") for task in dataset.tasks],
         "variants": [str(name) for name in scored],
         "validation": {str(name): item.probe.validation for name, item in scored.items()},
         "probe_strength": {str(name): item.probe.strength for name, item in scored.items()},

@@ -71,9 +71,9 @@ def test_only_the_split_that_is_asked_for_is_opened(mini_dataset: Artifact, tmp_
 def test_the_contract_carries_a_normalisation_learned_on_train(dataset: Dataset) -> None:
     from acula_edge.frontend import log_mel
 
-    features = np.concatenate([
-        log_mel(dataset.clips(recording), dataset.contract) for recording in dataset.of(Split.TRAIN)
-    ])
+    features = np.concatenate(
+        [log_mel(dataset.clips(recording), dataset.contract) for recording in dataset.of(Split.TRAIN)]
+    )
     assert np.abs(features.mean(axis=(0, 2))).max() < 1e-3
     # A band that hardly moves is not blown up, so its deviation may be below one.
     assert features.std(axis=(0, 2)).max() == pytest.approx(1, abs=1e-3)

@@ -154,9 +154,7 @@ def test_a_cough_bursts_and_other_sounds_stay_finite() -> None:
 
 def test_the_chest_pieces_pass_their_bands() -> None:
     white = noise_band(N_SAMPLES, 1, 2000, np.random.default_rng(0))
-    share = {
-        piece: power_in(record(white, piece, np.random.default_rng(1)), 20, 200) for piece in ChestPiece
-    }
+    share = {piece: power_in(record(white, piece, np.random.default_rng(1)), 20, 200) for piece in ChestPiece}
     assert share[ChestPiece.BELL] > share[ChestPiece.DIAPHRAGM]
     assert share[ChestPiece.BELL] > share[ChestPiece.EXTENDED]
 
