@@ -69,13 +69,19 @@ def fit(
     schedule: Schedule,
     checkpoint: Path,
     label: str,
+    rate_of: Callable[[str], float] = lambda _name: 1.0,
 ) -> list[EpochRecord]:
     """Train `model` in place and leave it with the weights of its best validation score.
 
     `batches(epoch, rng)` yields `schedule.steps_per_epoch` batches; `loss(batch)` is a scalar. An
-    existing `checkpoint` of the same model is continued from.
+    existing `checkpoint` of the same model is continued from. `rate_of(name)` scales the learning rate
+    of a parameter.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trained = [
+        {"params": [parameter], "scale": rate_of(name)}
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    ]
     optimiser = torch.optim.AdamW(trained, schedule.learning_rate, weight_decay=schedule.weight_decay)
     done = _load(checkpoint, model, optimiser) or _Progress((), _copy(model))
     for epoch in range(len(done.history), schedule.epochs):
@@ -105,7 +111,7 @@ def _step(
     clip_norm: float,
 ) -> float:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["scale"]
     model.train()
     optimiser.zero_grad(set_to_none=True)
     value = loss(batch)

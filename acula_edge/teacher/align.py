@@ -90,7 +90,11 @@ def align(
     def score() -> float:
         return -validation_loss(model, val, crop, config)
 
-    return fit(model, draw, model, score, schedule, checkpoint, label)
+    def rate_of(name: str) -> float:
+        new = not name.startswith("encoder.") or name.startswith("encoder.similarity.")
+        return 1.0 if new else config.encoder_rate
+
+    return fit(model, draw, model, score, schedule, checkpoint, label, rate_of)
 
 
 def source_batches(

@@ -18,7 +18,8 @@ class TeacherConfig(BaseModel):
     """The recipe of AcuLA (arXiv 2512.04847), sized for a small encoder on a CPU.
 
     The losses' weights, the projection heads and the optimiser are the paper's; the learning rate
-    is higher and the epochs are fewer, for an encoder of 0.3 M parameters instead of 21 M.
+    is higher and the epochs are fewer, for an encoder of 0.3 M parameters instead of 21 M. The
+    pretrained encoder learns at `encoder_rate` times the rate of the new heads.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,7 +35,8 @@ class TeacherConfig(BaseModel):
     epochs: int = Field(default=6, gt=0)
     batch_size: int = Field(default=48, gt=1)
     crop_seconds: float = Field(default=4.0, gt=0)
-    learning_rate: float = Field(default=3e-4, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    encoder_rate: float = Field(default=0.1, gt=0, le=1)
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup_steps: int = Field(default=20, ge=0)
     clip_norm: float = Field(default=1.0, gt=0)
