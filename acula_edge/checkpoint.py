@@ -21,6 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from acula_edge.disk import no_room
+from acula_edge.errors import ArtifactError
 from acula_edge.progress import say, track
 
 Batch = TypeVar("Batch")
@@ -135,7 +137,14 @@ def _save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, done: 
     history = [[record.epoch, record.loss, record.score] for record in done.history]
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".writing")
-    save_file(tensors, aside, metadata={"history": json.dumps(history)})
+    try:
+        save_file(tensors, aside, metadata={"history": json.dumps(history)})
+    except Exception as error:
+        aside.unlink(missing_ok=True)
+        reason = no_room(error, path.parent)
+        if reason is None:
+            raise
+        raise ArtifactError(f"{path.parent}: {reason}; make room and run the same command again") from error
     os.replace(aside, path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -175,33 +176,29 @@ def test_killed_in_every_stage_ends_with_the_same_digests(
     for stage in STAGES:
         with subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
-            seen = ""
-            while f"{stage.kind}: running" not in seen:
-                text = process.stderr.readline()
-                assert text, f"ended before {stage.kind} began: {seen}"
-                seen += text
-            try:
-                process.wait(timeout=KILL_AFTER_S[stage.kind])
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL, f"{stage.kind} was not killed: {seen}"
-        whole = [
-            path for path in (tmp_path / ".acula-edge").iterdir() if path.name.startswith(f"{stage.kind}-")
-        ]
-        assert whole == []
+            seen = [process.stderr.readline()]
+            while KILL_AT[stage.kind] not in seen[-1]:
+                seen.append(process.stderr.readline())
+                assert seen[-1], f"ended before {stage.kind} was half done: {seen}"
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        made = [path.name for path in (tmp_path / ".acula-edge").iterdir()]
+        assert [name for name in made if name.startswith(f"{stage.kind}-")] == []
     done = build(config_file, tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "align shuffled 1/2" not in done.stderr, "a resumed build has lost its checkpoints"
     assert digests(tmp_path / ".acula-edge") == digests(undisturbed / ".acula-edge")
     assert Artifact.open(tmp_path / "bundle").digest == Artifact.open(undisturbed / "bundle").digest
 
 
-KILL_AFTER_S = {
-    ArtifactKind.DATASET: 0.5,
-    ArtifactKind.TEACHER: 8.0,
-    ArtifactKind.STUDENT: 3.0,
-    ArtifactKind.QUANTIZED: 6.0,
-    ArtifactKind.BUNDLE: 0.5,
-    ArtifactKind.REPORT: 3.0,
+# A line on stderr that each stage prints when it has begun and is far from done.
+KILL_AT = {
+    ArtifactKind.DATASET: "No data folder",
+    ArtifactKind.TEACHER: "align shuffled 1/2",
+    ArtifactKind.STUDENT: "distill 2/3",
+    ArtifactKind.QUANTIZED: "parity of every file",
+    ArtifactKind.BUNDLE: "golden vectors",
+    ArtifactKind.REPORT: "report: running",
 }
 
 
@@ -251,3 +248,18 @@ def test_folder_without_recordings_is_a_sentence(tmp_path: Path, config_file: Pa
     assert done.returncode == AculaError.exit_code
     assert folder in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_full_disk_is_a_sentence_and_leaves_no_artifact(tmp_path: Path, config_file: Path) -> None:
+    line = command("build", "--target", "android", "--config", config_file, "--out", "bundle")
+
+    def no_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = subprocess.run(line, cwd=tmp_path, preexec_fn=no_room, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "larger than the system allows" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path for path in (tmp_path / ".acula-edge").iterdir() if path.is_dir()] == []
+    assert not (tmp_path / "bundle").exists()

@@ -102,3 +102,17 @@ def test_rate_warms_up_and_decays_to_zero() -> None:
     assert rates[0] < rates[1] < rates[2] == max(rates) == pytest.approx(1e-2)
     assert all(later < earlier for earlier, later in pairwise(rates[3:]))
     assert 0 < rates[-1] < 1e-3
+
+
+def test_checkpoint_without_room_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    script = (
+        "import resource, signal, sys; from pathlib import Path; import tests.test_checkpoint as t\n"
+        "from acula_edge.errors import ArtifactError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    t.train(Path(sys.argv[1]))\nexcept ArtifactError as error:\n    print(error)\n"
+    )
+    args = [sys.executable, "-c", script, str(tmp_path / "c.safetensors")]
+    done = subprocess.run(args, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert "a file is larger than the system allows; make room" in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -124,7 +122,10 @@ def test_a_bug_asks_to_be_reported_and_debug_shows_it(run: Run, monkeypatch: pyt
 
 
 def test_interrupt_is_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "environment", lambda: os.kill(os.getpid(), signal.SIGINT))
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(environment, "environment", interrupt)
     done = run("doctor")
     assert done.code == 130
     assert "Traceback" not in done.err

@@ -24,7 +24,7 @@ def _features(dataset: Artifact) -> tuple[Dataset, np.ndarray, torch.Tensor]:
 
 def test_gain_on_features_is_gain_on_the_sound(mini_dataset: Artifact) -> None:
     dataset, clips, std = _features(mini_dataset)
-    clips = clips[np.abs(clips).max(axis=1) < 16000]
+    clips = clips // 2  # room for 6 dB
     features = torch.from_numpy(log_mel(clips, dataset.contract))[:, None]
 
     class SixDecibel(np.random.Generator):
