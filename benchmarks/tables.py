@@ -1,14 +1,17 @@
-"""Write README's results from benchmarks/results/*.json, each a `report.json` that a build delivered.
+"""Write README's results from benchmarks/results: reports of builds, and the reference points.
 
     python benchmarks/tables.py [--check]
 
-`--check` writes nothing, and exits with 1 if README.md is not up to date.
+Each file in `reports/` is a `report.json` that a build delivered. `--check` writes nothing, and exits
+with 1 if README.md is not up to date.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from acula_edge.bench.render import table_lines
 from acula_edge.bench.report import Report
@@ -21,8 +24,11 @@ BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
 
 
 def results(folder: Path) -> str:
-    """The Markdown between the markers, one section for each report in `folder`."""
-    sections = [_section(path) for path in sorted(folder.glob("*.json"))]
+    """The Markdown between the markers: a section for each report, then the reference points."""
+    sections = [_section(path) for path in sorted((folder / "reports").glob("*.json"))]
+    points = folder / "reference_points.json"
+    if points.is_file():
+        sections.append(_reference(json.loads(points.read_text(encoding="utf-8"))))
     return "\n".join(sections) or "No results yet: see [benchmarks/RULES.md](benchmarks/RULES.md).\n"
 
 
@@ -45,10 +51,28 @@ def _section(path: Path) -> str:
         "",
         *table_lines(accuracy_table(report.accuracy)),
         f"One clip of {performance.clip_seconds:g} s on {performance.device}; {performance.runs} runs each, "
-        f"every sample in [{path.name}](benchmarks/results/{path.name}).",
+        f"every sample in [{path.name}](benchmarks/results/reports/{path.name}).",
         "",
         *table_lines(timing_table(performance.timings)),
         *(f"- {sentence}" for sentence in report.limitations),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _reference(found: dict[str, Any]) -> str:
+    rows = [
+        f"| {task} | {value:.3f} | {found['auroc'][task]:.3f} |" for task, value in found["reference"].items()
+    ]
+    lines = [
+        "### Is the harness right?",
+        "",
+        "Before anything is trained, the frozen base encoder is scored by an independent protocol. Known "
+        f"values are met within {found['largest_difference']:.3f} AUROC "
+        "([how](benchmarks/reference_points.py), [result](benchmarks/results/reference_points.json)).",
+        "",
+        "| task | reference AUROC | here |",
+        "| --- | --- | --- |",
+        *rows,
     ]
     return "\n".join(lines) + "\n"
 
