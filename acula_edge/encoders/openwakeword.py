@@ -23,6 +23,7 @@ EMBEDDING_FILE = "embedding_model.onnx"
 MELSPECTROGRAM_FILE = "melspectrogram.onnx"
 _CHANNELS = 96
 _TOP_DB = 80.0
+_TRUNK = 15
 # Output channels and kernel (time, mel) of each convolution; a max-pool (time, mel) follows some.
 _LAYERS: tuple[tuple[int, tuple[int, int], tuple[int, int] | None], ...] = (
     (24, (3, 3), None),
@@ -102,6 +103,12 @@ class OpenWakeWordEncoder(AudioEncoder):
         with torch.no_grad():
             mel = self.log_mel(waveform)
         return self.convolve(mel)
+
+    def freeze_trunk(self) -> None:
+        """Keep the first 15 of 20 convolutions, up to the fourth max-pool."""
+        self.convs[:_TRUNK].requires_grad_(False)
+        self.first_scale.requires_grad_(False)
+        self.first_shift.requires_grad_(False)
 
     def pool(self, frames: Tensor) -> Tensor:
         """(B, T, 96) -> (B, 192): mean and standard deviation over time."""

@@ -30,6 +30,9 @@ class AudioEncoder(nn.Module):
     def ssl_loss(self, frames: Tensor) -> Tensor:
         """(B, T, C) -> scalar: the encoder's own self-supervised objective on a batch of clips."""
 
+    def freeze_trunk(self) -> None:
+        """Keep the general early layers as they were pretrained; by default there are none."""
+
     def embed(self, waveform: Tensor) -> Tensor:
         """(B, samples) float32 in [-1, 1] -> (B, dim)."""
         return self.pool(self.frames(waveform))

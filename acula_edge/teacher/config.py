@@ -19,7 +19,8 @@ class TeacherConfig(BaseModel):
 
     The losses' weights, the projection heads and the optimiser are the paper's; the learning rate
     is higher and the epochs are fewer, for an encoder of 0.3 M parameters instead of 21 M. The
-    pretrained encoder learns at `encoder_rate` times the rate of the new heads.
+    pretrained encoder learns at `encoder_rate` times the rate of the new heads, and its general early
+    layers stay as they are: a thousand recordings are enough to forget what they knew.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +33,7 @@ class TeacherConfig(BaseModel):
     projection_hidden: int = Field(default=1024, gt=0)
     projection_dim: int = Field(default=512, gt=0)
     dropout: float = Field(default=0.2, ge=0, lt=1)
+    freeze_trunk: bool = True
     epochs: int = Field(default=5, gt=0)
     batch_size: int = Field(default=48, gt=1)
     crop_seconds: float = Field(default=4.0, gt=0)

@@ -62,6 +62,8 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
     train, val = _pairs(config, dataset, recordings, base.sample_rate_hz)
     if not base.pretrained:
         pretrain(base, train, val, config, work_dir(out) / "pretrain.safetensors")
+    if config.freeze_trunk and base.pretrained:
+        base.freeze_trunk()
     aligned, history = _align(config, base, train, val, work_dir(out), Variant.ALIGNED)
     control_pairs = (train.shuffled(config.seed), val.shuffled(config.seed))
     control, _ = _align(config, base, *control_pairs, work_dir(out), Variant.SHUFFLED)
