@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -251,13 +250,15 @@ def test_folder_without_recordings_is_a_sentence(tmp_path: Path, config_file: Pa
 
 
 def test_full_disk_is_a_sentence_and_leaves_no_artifact(tmp_path: Path, config_file: Path) -> None:
-    line = command("build", "--target", "android", "--config", config_file, "--out", "bundle")
-
-    def no_room() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    done = subprocess.run(line, cwd=tmp_path, preexec_fn=no_room, capture_output=True, text=True, check=False)
+    script = (
+        "import resource, signal, sys; from acula_edge.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "main(sys.argv[1:])"
+    )
+    args = ["build", "--target", "android", "--config", str(config_file), "--out", "bundle"]
+    line = [sys.executable, "-c", script, *args]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "larger than the system allows" in done.stderr
     assert "Traceback" not in done.stderr

@@ -146,7 +146,8 @@ def report() -> Report:
 
 
 def test_results_are_written_from_the_report_alone(tmp_path: Path) -> None:
-    (tmp_path / "clinic.json").write_text(report().model_dump_json(), encoding="utf-8")
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "clinic.json").write_text(report().model_dump_json(), encoding="utf-8")
     tables = script("benchmarks/tables.py")
     text = tables["updated"](README, tables["results"](tmp_path))
     block = text[text.index("<!-- results:begin -->") : text.index("<!-- results:end -->")]

@@ -91,8 +91,12 @@ def test_runtimes_agree(run: Run, mini_bundle: Artifact, folder: Path) -> None:
         name: rows(run("predict", mini_bundle.path, folder / "mono.wav", "--runtime", name).out)
         for name in RUNTIMES
     }
+    # One clip of a hardly trained student: a probability near 0.5 moves most by an INT8 step.
+    assert found["pte"]["mono.wav"] == pytest.approx(found["tflite"]["mono.wav"], abs=0.1)
     for name in ("pte", "tflite"):
-        assert found[name]["mono.wav"] == pytest.approx(found["onnx"]["mono.wav"], abs=0.1)
+        assert found[name]["mono.wav"] == pytest.approx(found["onnx"]["mono.wav"], abs=0.2)
+        gaps = [abs(x - y) for x, y in zip(found[name]["mono.wav"], found["onnx"]["mono.wav"], strict=True)]
+        assert sum(gaps) / len(gaps) < 0.06
 
 
 def test_json_lists_what_failed(run: Run, mini_bundle: Artifact, folder: Path) -> None:
