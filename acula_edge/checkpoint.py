@@ -43,8 +43,9 @@ class Schedule:
     def rate(self, step: int) -> float:
         """Learning rate of optimiser step `step`, counted from 0."""
         total = self.epochs * self.steps_per_epoch
-        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        decay = (total - step) / max(1, total - self.warmup_steps)
+        warmup = min(self.warmup_steps, total // 5)  # a short training must not end while it warms up
+        warm = min(1.0, (step + 1) / max(1, warmup))
+        decay = (total - step) / max(1, total - warmup)
         return self.learning_rate * min(warm, max(0.0, decay))
 
 

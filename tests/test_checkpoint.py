@@ -104,6 +104,11 @@ def test_rate_warms_up_and_decays_to_zero() -> None:
     assert 0 < rates[-1] < 1e-3
 
 
+def test_short_training_reaches_its_full_rate() -> None:
+    short = Schedule(5, 3, 1e-2, 0.0, 20, 1.0, 0)
+    assert max(short.rate(step) for step in range(15)) == pytest.approx(1e-2)
+
+
 def test_checkpoint_without_room_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys; from pathlib import Path; import tests.test_checkpoint as t\n"
