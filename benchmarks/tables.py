@@ -66,8 +66,9 @@ def _reference(found: dict[str, Any]) -> str:
     lines = [
         "### Is the harness right?",
         "",
-        "Before anything is trained, the frozen base encoder is scored by an independent protocol. Known "
-        f"values are met within {found['largest_difference']:.3f} AUROC "
+        "Before anything is trained, the frozen base encoder is scored against known values. Their "
+        "source leaves parts of the protocol open; of about twenty variants the best fitting one is shown. It meets them "
+        f"within {found['largest_difference']:.3f} AUROC "
         "([how](benchmarks/reference_points.py), [result](benchmarks/results/reference_points.json)).",
         "",
         "| task | reference AUROC | here |",
