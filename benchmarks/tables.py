@@ -67,8 +67,8 @@ def _reference(found: dict[str, Any]) -> str:
         "### Is the harness right?",
         "",
         "Before anything is trained, the frozen base encoder is scored against known values. Their "
-        "source leaves parts of the protocol open; of about twenty variants the best fitting one is shown. It meets them "
-        f"within {found['largest_difference']:.3f} AUROC "
+        "source leaves parts of the protocol open; of about twenty variants the best fitting one is shown. "
+        f"It meets them within {found['largest_difference']:.3f} AUROC "
         "([how](benchmarks/reference_points.py), [result](benchmarks/results/reference_points.json)).",
         "",
         "| task | reference AUROC | here |",
