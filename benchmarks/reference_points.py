@@ -55,11 +55,11 @@ _CHUNK_S = 12  # of sound in one pass through the encoder: bounds its memory
 def embed(encoder: AudioEncoder, dataset: Dataset, recording: Recording) -> np.ndarray:
     """Mean and standard deviation of all frames of a recording, (2 x 96,)."""
     device_hz = dataset.contract.sample_rate_hz
-    heard = resample(dataset.waveform(recording, device_hz), device_hz, encoder.sample_rate_hz)
-    shortest = 2 * encoder.sample_rate_hz
+    heard = resample(dataset.waveform(recording, device_hz), device_hz, encoder.contract.sample_rate_hz)
+    shortest = 2 * encoder.contract.sample_rate_hz
     if heard.size < shortest:
         heard = np.tile(heard, -(-shortest // heard.size))[:shortest]
-    step = _CHUNK_S * encoder.sample_rate_hz
+    step = _CHUNK_S * encoder.contract.sample_rate_hz
     parts = [heard[start : start + step] for start in range(0, max(1, heard.size - shortest), step)]
     with torch.no_grad():
         frames = [encoder.frames(torch.from_numpy(part)[None]) for part in parts]

@@ -32,3 +32,9 @@ def cola_loss(first: Tensor, second: Tensor, similarity: nn.Module) -> Tensor:
     """Cross-entropy of finding each first segment's own second one: (B, D), (B, D) -> scalar."""
     logits = similarity(first, second)
     return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def halves(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, T, C) -> the mean frame of the first and of the second half of each clip, (B, C) each."""
+    half = frames.shape[1] // 2
+    return frames[:, :half].mean(1), frames[:, half:].mean(1)

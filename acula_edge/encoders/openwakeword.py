@@ -8,6 +8,7 @@ length at once and gives the same vectors, one every 8 mel frames (80 ms).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from acula_edge.encoders.cola import BilinearSimilarity, cola_loss
-from acula_edge.encoders.protocol import AudioEncoder
+from acula_edge.encoders.cola import BilinearSimilarity, cola_loss, halves
+from acula_edge.encoders.protocol import AudioEncoder, EncoderContract
 from acula_edge.errors import ArtifactError
 
 EMBEDDING_FILE = "embedding_model.onnx"
@@ -52,7 +53,8 @@ _LAYERS: tuple[tuple[int, tuple[int, int], tuple[int, int] | None], ...] = (
 class OpenWakeWordEncoder(AudioEncoder):
     """Mel front end, 20 convolutions, then mean and standard deviation over time (192-d)."""
 
-    sample_rate_hz = 16000
+    contract = EncoderContract(16000, None, "32 mels, 60-3800 Hz, window 25 ms, hop 10 ms")
+    caches_trunk = True
     dim = 2 * _CHANNELS
     pretrained = True
     dft_real: Tensor
@@ -85,39 +87,45 @@ class OpenWakeWordEncoder(AudioEncoder):
         floor = decibel.amax(dim=(1, 2), keepdim=True) - _TOP_DB
         return torch.maximum(decibel, floor) / 10.0 + 2.0
 
-    def convolve(self, log_mel: Tensor) -> Tensor:
-        """(B, T, 32) -> (B, (T - 76) // 8 + 1, 96)."""
-        x = log_mel.unsqueeze(1)
-        for index, (conv, (_, _, pool)) in enumerate(zip(self.convs, _LAYERS, strict=True)):
-            x = conv(x)
+    def trunk(self, waveform: Tensor) -> Tensor:
+        """(B, samples) -> (B, T, 96, 2): 15 of 20 convolutions, every 40 ms; at least 12480 samples."""
+        with torch.no_grad():
+            mel = self.log_mel(waveform)
+        return self._convolve(mel.unsqueeze(1), range(_TRUNK)).transpose(1, 2)
+
+    def top(self, hidden: Tensor) -> Tensor:
+        """(B, T, 96, 2) -> (B, T', 96): one vector every 80 ms, as the original gives them."""
+        maps = self._convolve(hidden.transpose(1, 2), range(_TRUNK, len(self.convs)))
+        return maps.squeeze(3).transpose(1, 2)
+
+    def _convolve(self, x: Tensor, layers: range) -> Tensor:
+        for index in layers:
+            x = self.convs[index](x)
             if index == 0:
                 x = F.relu(x) * self.first_scale + self.first_shift
             if index < len(_LAYERS) - 1:
                 x = F.leaky_relu(x, 0.2).clamp(min=-0.4)
+            pool = _LAYERS[index][2]
             if pool is not None:
                 x = F.max_pool2d(x, pool)
-        return x.squeeze(3).transpose(1, 2)
+        return x
 
-    def frames(self, waveform: Tensor) -> Tensor:
-        """(B, samples) -> (B, T, 96), one vector every 80 ms; at least 12480 samples (0.78 s)."""
-        with torch.no_grad():
-            mel = self.log_mel(waveform)
-        return self.convolve(mel)
-
-    def freeze_trunk(self) -> None:
-        """Keep the first 15 of 20 convolutions, up to the fourth max-pool."""
-        self.convs[:_TRUNK].requires_grad_(False)
-        self.first_scale.requires_grad_(False)
-        self.first_shift.requires_grad_(False)
+    def trunk_modules(self) -> Sequence[nn.Module | nn.Parameter]:
+        """15 convolutions, up to the fourth max-pool, and the first one's scale and shift."""
+        return [self.convs[:_TRUNK], self.first_scale, self.first_shift]
 
     def pool(self, frames: Tensor) -> Tensor:
         """(B, T, 96) -> (B, 192): mean and standard deviation over time."""
         return torch.cat([frames.mean(1), frames.std(1, correction=0)], dim=1)
 
-    def ssl_loss(self, frames: Tensor) -> Tensor:
+    def ssl_views(self, waveform: Tensor | None, frames: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+        """The mean frame of each half of the clip: (B, 96), (B, 96)."""
+        return halves(frames)
+
+    def ssl_loss(self, *views: Tensor) -> Tensor:
         """COLA between the two halves of each clip."""
-        half = frames.shape[1] // 2
-        return cola_loss(frames[:, :half].mean(1), frames[:, half:].mean(1), self.similarity)
+        first, second = views
+        return cola_loss(first, second, self.similarity)
 
 
 def load_openwakeword(folder: Path) -> OpenWakeWordEncoder:

@@ -3,35 +3,73 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class EncoderContract:
+    """What an encoder hears: its rate, the clip it was trained on (None: any length), and its features.
+
+    An encoder takes clips of any length from one second on; it pads or cuts as its authors do.
+    """
+
+    sample_rate_hz: int
+    clip_seconds: float | None
+    features: str
 
 
 class AudioEncoder(nn.Module):
     """A trainable network from a waveform to one embedding, with its self-supervised loss.
 
-    `sample_rate_hz` is the rate it hears, `dim` the length of an embedding, and `pretrained` whether
-    its weights come from elsewhere (else the teacher pre-trains it with `ssl_loss` first).
+    It is cut in two: `trunk`, the general early layers, and `top`, the late ones that alignment
+    changes first. `dim` is the length of an embedding, and `pretrained` whether its weights come from
+    elsewhere (else the teacher pre-trains it with `ssl_loss` first). `caches_trunk` says that
+    `ssl_views` needs the frames alone, so that a frozen trunk may be computed once.
     """
 
-    sample_rate_hz: int
+    contract: EncoderContract
     dim: int
     pretrained: bool
+    caches_trunk: bool
 
     @abstractmethod
-    def frames(self, waveform: Tensor) -> Tensor:
-        """(B, samples) float32 in [-1, 1] -> (B, T, C) features over time."""
+    def trunk(self, waveform: Tensor) -> Tensor:
+        """(B, samples) float32 in [-1, 1] -> (B, T, ...) hidden features; axis 1 is time."""
+
+    @abstractmethod
+    def top(self, hidden: Tensor) -> Tensor:
+        """(B, T, ...), all of `trunk`'s output or a stretch of its time -> (B, T', C) frames."""
 
     @abstractmethod
     def pool(self, frames: Tensor) -> Tensor:
-        """(B, T, C) -> (B, dim): one embedding for a clip."""
+        """(B, T', C) -> (B, dim): one embedding for a clip."""
 
     @abstractmethod
-    def ssl_loss(self, frames: Tensor) -> Tensor:
-        """(B, T, C) -> scalar: the encoder's own self-supervised objective on a batch of clips."""
+    def ssl_views(self, waveform: Tensor | None, frames: Tensor) -> tuple[Tensor, ...]:
+        """What the self-supervised loss needs of each clip: tensors with a row a clip.
+
+        `waveform` (B, samples) is None where the trunk is cached.
+        """
+
+    @abstractmethod
+    def ssl_loss(self, *views: Tensor) -> Tensor:
+        """The encoder's own objective on the views of a batch: scalar."""
+
+    @abstractmethod
+    def trunk_modules(self) -> Sequence[nn.Module | nn.Parameter]:
+        """The parts with weights that `trunk` is made of."""
 
     def freeze_trunk(self) -> None:
-        """Keep the general early layers as they were pretrained; by default there are none."""
+        """Keep the general early layers as they were pretrained."""
+        for part in self.trunk_modules():
+            part.requires_grad_(False)
+
+    def frames(self, waveform: Tensor) -> Tensor:
+        """(B, samples) float32 in [-1, 1] -> (B, T', C) features over time."""
+        return self.top(self.trunk(waveform))
 
     def embed(self, waveform: Tensor) -> Tensor:
         """(B, samples) float32 in [-1, 1] -> (B, dim)."""

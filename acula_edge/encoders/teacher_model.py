@@ -87,7 +87,10 @@ def embed_clips(
 ) -> NDArray[np.float32]:
     """Embeddings (k, D) of clips (k, clip_samples) at the contract's rate."""
     heard = np.stack(
-        [resample(to_float32(clip), contract.sample_rate_hz, encoder.sample_rate_hz) for clip in clips]
+        [
+            resample(to_float32(clip), contract.sample_rate_hz, encoder.contract.sample_rate_hz)
+            for clip in clips
+        ]
     )
     encoder.eval()
     with torch.no_grad():

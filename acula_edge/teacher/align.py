@@ -65,14 +65,16 @@ class AlignmentModel(nn.Module):
         frames = self.encoder.frames(batch.audio)
         audio = self.audio_head(self.encoder.pool(frames))
         aligned: Tensor = self._align(audio, self.text_head(batch.text))
-        return self._weights[0] * aligned + self._weights[1] * self.encoder.ssl_loss(frames)
+        return self._weights[0] * aligned + self._weights[1] * self.encoder.ssl_loss(
+            *self.encoder.ssl_views(batch.audio, frames)
+        )
 
 
 def align(
     model: AlignmentModel, train: Pairs, val: Pairs, config: TeacherConfig, checkpoint: Path, label: str
 ) -> list[EpochRecord]:
     """Train `model` in place; the validation score is minus the loss on the validation pairs."""
-    crop = round(config.crop_seconds * model.encoder.sample_rate_hz)
+    crop = round(config.crop_seconds * model.encoder.contract.sample_rate_hz)
     batches = source_batches(train.sources, config.batch_size, np.random.default_rng(config.seed))
     schedule = Schedule(
         epochs=config.epochs,

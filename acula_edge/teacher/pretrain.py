@@ -19,7 +19,7 @@ def pretrain(
     encoder: AudioEncoder, train: Pairs, val: Pairs, config: TeacherConfig, checkpoint: Path
 ) -> None:
     """Train `encoder` in place on the training audio; the reports are not used."""
-    samples = round(config.crop_seconds * encoder.sample_rate_hz)
+    samples = round(config.crop_seconds * encoder.contract.sample_rate_hz)
     n_batches = len(_batches(train, config, np.random.default_rng(config.seed)))
     schedule = Schedule(
         epochs=config.pretrain_epochs,
@@ -35,7 +35,7 @@ def pretrain(
         return (crops(train, indices, samples, rng) for indices in _batches(train, config, rng))
 
     def loss(audio: Tensor) -> Tensor:
-        return encoder.ssl_loss(encoder.frames(audio))
+        return encoder.ssl_loss(*encoder.ssl_views(audio, encoder.frames(audio)))
 
     @torch.no_grad()
     def score() -> float:

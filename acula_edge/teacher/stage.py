@@ -59,7 +59,7 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
     dataset = Dataset.open(inputs.dataset)
     base = pretrained(config.encoder, dataset.contract, config.seed)
     recordings = [*dataset.of(Split.TRAIN), *dataset.of(Split.VAL)]
-    train, val = _pairs(config, dataset, recordings, base.sample_rate_hz)
+    train, val = _pairs(config, dataset, recordings, base.contract.sample_rate_hz)
     if not base.pretrained:
         pretrain(base, train, val, config, work_dir(out) / "pretrain.safetensors")
     if config.freeze_trunk and base.pretrained:

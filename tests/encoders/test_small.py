@@ -34,7 +34,7 @@ def test_pretraining_tells_recordings_of_unseen_patients_apart(
     def loss() -> float:
         encoder.eval()
         with torch.no_grad():
-            return float(encoder.ssl_loss(encoder.frames(audio)))
+            return float(encoder.ssl_loss(*encoder.ssl_views(audio, encoder.frames(audio))))
 
     before = loss()
     pretrain(encoder, train, val, config, tmp_path / "pretrain.safetensors")
