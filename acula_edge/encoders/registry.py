@@ -12,6 +12,7 @@ from acula_edge.contract import AudioContract
 from acula_edge.encoders.openwakeword import OpenWakeWordEncoder, load_openwakeword
 from acula_edge.encoders.protocol import AudioEncoder
 from acula_edge.encoders.small import SmallEncoder
+from acula_edge.encoders.whisper import WhisperEncoder, load_whisper
 from acula_edge.errors import UsageError
 
 
@@ -27,8 +28,13 @@ def _pretrained_openwakeword(_contract: AudioContract) -> AudioEncoder:
     return load_openwakeword(weights.folder("openwakeword"))
 
 
+def _pretrained_whisper(_contract: AudioContract) -> AudioEncoder:
+    return load_whisper(weights.folder("whisper-base"))
+
+
 ENCODERS: dict[str, EncoderEntry] = {
     "openwakeword": EncoderEntry(lambda _contract: OpenWakeWordEncoder(), _pretrained_openwakeword),
+    "whisper-base": EncoderEntry(lambda _contract: WhisperEncoder(), _pretrained_whisper),
     "small": EncoderEntry(SmallEncoder, SmallEncoder),
 }
 
