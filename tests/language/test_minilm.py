@@ -111,3 +111,17 @@ def test_loading_prints_nothing_and_imports_lazily() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_cls_is_the_first_token_of_any_layer(minilm: TextEncoder, weights_home: Path) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = weights_home / "minilm"
+    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer([text.lower() for text in REPORTS], padding=True, return_tensors="pt")
+    states = model(**batch, output_hidden_states=True).hidden_states
+    assert len(states) == 7
+    for layer in (2, -1):
+        ours = load("minilm", layer=layer, pooling="cls").embed(REPORTS)
+        np.testing.assert_allclose(ours, states[layer][:, 0].detach().numpy(), atol=1e-5)
+    assert load("minilm", layer=6).fingerprint == minilm.fingerprint
