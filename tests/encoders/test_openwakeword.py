@@ -80,5 +80,5 @@ def test_files_of_another_network_are_refused(folder: Path, tmp_path: Path) -> N
 
 
 def test_unknown_encoder_names_the_known_ones(mini_dataset: Artifact) -> None:
-    with pytest.raises(UsageError, match="openwakeword, small"):
+    with pytest.raises(UsageError, match="openwakeword, whisper-base"):
         pretrained("whisper-huge", Dataset.open(mini_dataset).contract, seed=0)
