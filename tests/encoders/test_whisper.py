@@ -17,8 +17,9 @@ from acula_edge import fetch
 from acula_edge.contract import AudioContract
 from acula_edge.data.audio import resample, to_float32
 from acula_edge.encoders.registry import empty
+from acula_edge.encoders.slaney import slaney_filters
 from acula_edge.encoders.whisper import MAX_SAMPLES, MODEL_FILE, WhisperEncoder, load_whisper
-from acula_edge.encoders.whisper_mel import RATE_HZ, WhisperMel, slaney_filters
+from acula_edge.encoders.whisper_mel import RATE_HZ, WhisperMel
 from acula_edge.errors import ArtifactError
 from tests.recordings import RATE_HZ as CLIP_RATE_HZ
 from tests.recordings import clips
@@ -63,10 +64,12 @@ def test_features_of_a_short_clip_equal_librosa(heard: NDArray[np.float32]) -> N
     assert np.abs(mel.numpy() - expected).max() < 1e-3  # float32 against float64 filters and FFT
 
 
-@pytest.mark.parametrize("n_mels", [80, 128])
-def test_mel_filters_equal_librosa(n_mels: int) -> None:
-    expected = librosa.filters.mel(sr=RATE_HZ, n_fft=400, n_mels=n_mels, dtype=np.float64)
-    assert np.abs(slaney_filters(n_mels).numpy() - expected).max() < 1e-12
+@pytest.mark.parametrize(
+    ("n_mels", "n_fft", "f_min_hz"), [(80, 400, 0.0), (128, 400, 0.0), (64, 1024, 50.0), (8, 512, 2000.0)]
+)
+def test_mel_filters_equal_librosa(n_mels: int, n_fft: int, f_min_hz: float) -> None:
+    expected = librosa.filters.mel(sr=RATE_HZ, n_fft=n_fft, n_mels=n_mels, fmin=f_min_hz, dtype=np.float64)
+    assert np.abs(slaney_filters(n_mels, n_fft, f_min_hz).numpy() - expected).max() < 1e-12
 
 
 def test_port_equals_the_original_on_real_clips(
