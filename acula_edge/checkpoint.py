@@ -1,8 +1,10 @@
 """Checkpoint: a training loop that a kill can not harm.
 
-After every epoch the weights, the optimiser and the best weights so far go to one safetensors file,
-written aside and renamed. Each epoch seeds its random numbers from (seed, epoch), so that a resumed
-run draws what an undisturbed one draws, and ends with the same bits on the same machine.
+Every so many seconds, and after every epoch, the weights, the optimiser and the best weights so far go
+to one safetensors file, written aside and renamed. Random numbers are a function of the place in the
+training: an epoch's batches are drawn from (seed, epoch), and each step seeds torch from (seed, epoch,
+step). A resumed run so draws what an undisturbed one draws, and ends with the same bits on the same
+machine.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -26,11 +30,15 @@ from acula_edge.errors import ArtifactError
 from acula_edge.progress import say, track
 
 Batch = TypeVar("Batch")
+Log = Callable[[str, float, int], None]  # name, value, optimiser step
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train: AdamW with linear warm-up, then linear decay to zero."""
+    """How long and how fast to train: AdamW with linear warm-up, then linear decay to zero.
+
+    With `patience`, training ends after so many epochs without a better validation score.
+    """
 
     epochs: int
     steps_per_epoch: int
@@ -39,6 +47,7 @@ class Schedule:
     warmup_steps: int
     clip_norm: float
     seed: int
+    patience: int | None = None
 
     def rate(self, step: int) -> float:
         """Learning rate of optimiser step `step`, counted from 0."""
@@ -47,6 +56,13 @@ class Schedule:
         warm = min(1.0, (step + 1) / max(1, warmup))
         decay = (total - step) / max(1, total - warmup)
         return self.learning_rate * min(warm, max(0.0, decay))
+
+    def over(self, history: list[EpochRecord]) -> bool:
+        """Whether training ends after these epochs."""
+        if len(history) >= self.epochs or not history:
+            return len(history) >= self.epochs
+        best = max(history, key=lambda record: record.score)
+        return self.patience is not None and history[-1].epoch - best.epoch >= self.patience
 
 
 @dataclass(frozen=True)
@@ -59,69 +75,154 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
+class Training(Generic[Batch]):
+    """What is trained, on what, and how it is judged.
+
+    `batches(epoch, rng)` yields the epoch's batches and draws from `rng` alone. `loss(batch)` gives the
+    named parts of the loss; their sum is minimised. `validate()` is higher for better weights.
+    `rate_of(name)` scales the learning rate of a parameter.
+    """
+
+    model: nn.Module
+    batches: Callable[[int, np.random.Generator], Iterable[Batch]]
+    loss: Callable[[Batch], Mapping[str, Tensor]]
+    validate: Callable[[], float]
+    rate_of: Callable[[str], float] = lambda _name: 1.0
+
+
+class Alone:
+    """The processes that train together: here, one (`acula_edge.teacher.distributed` has more)."""
+
+    rank = 0
+    count = 1
+
+    def sum_gradients(self, model: nn.Module) -> None:
+        """Add up every parameter's gradient over the processes."""
+
+    def agree(self, judge: Callable[[], float]) -> float:
+        """The first process's `judge()`, for all."""
+        return judge()
+
+
+@dataclass
 class _Progress:
-    history: tuple[EpochRecord, ...]
+    """Where a training is: whole epochs, and the losses of the steps of the one that has begun."""
+
     best: dict[str, Tensor]
+    history: list[EpochRecord] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
 
 
 def fit(
-    model: nn.Module,
-    batches: Callable[[int, np.random.Generator], Iterable[Batch]],
-    loss: Callable[[Batch], Tensor],
-    validate: Callable[[], float],
+    training: Training[Batch],
     schedule: Schedule,
     checkpoint: Path,
     label: str,
-    rate_of: Callable[[str], float] = lambda _name: 1.0,
+    processes: Alone | None = None,
+    log: Log = lambda _name, _value, _step: None,
+    save_seconds: float = 60.0,
 ) -> list[EpochRecord]:
-    """Train `model` in place and leave it with the weights of its best validation score.
+    """Train the model in place and leave it with the weights of its best validation score.
 
-    `batches(epoch, rng)` yields `schedule.steps_per_epoch` batches; `loss(batch)` is a scalar. An
-    existing `checkpoint` of the same model is continued from. `rate_of(name)` scales the learning rate
-    of a parameter.
+    A `checkpoint` of the same training is continued from; the first process writes it, every
+    `save_seconds` and after each epoch, and all read it. Raises ArtifactError for a checkpoint of another
+    training.
     """
+    run = _Run(training, schedule, checkpoint, processes or Alone(), log, save_seconds)
+    while not schedule.over(run.progress.history):
+        run.epoch(f"{label} {len(run.progress.history) + 1}/{schedule.epochs}")
+    training.model.load_state_dict(run.progress.best)
+    return run.progress.history
+
+
+class _Run(Generic[Batch]):
+    """One call of `fit`."""
+
+    def __init__(
+        self,
+        training: Training[Batch],
+        schedule: Schedule,
+        checkpoint: Path,
+        processes: Alone,
+        log: Log,
+        save_seconds: float,
+    ) -> None:
+        self._training, self._schedule, self._processes = training, schedule, processes
+        self._checkpoint, self._save_seconds, self._log = checkpoint, save_seconds, log
+        self._optimiser = _optimiser(training, schedule)
+        begun = _load(checkpoint, training.model, self._optimiser, schedule)
+        self.progress = begun or _Progress(_copy(training.model))
+        self._saved_s = time.monotonic()
+
+    def epoch(self, name: str) -> None:
+        """The steps of one epoch that are still to do, and its validation."""
+        progress, schedule = self.progress, self._schedule
+        left = schedule.steps_per_epoch - len(progress.losses)
+        for batch in track(self._batches(), left, name):
+            self._step(batch)
+            self._save_now_and_then()
+        score = self._processes.agree(self._training.validate)
+        loss = math.fsum(progress.losses) / max(1, len(progress.losses))
+        record = EpochRecord(len(progress.history), loss, score)
+        if not progress.history or score > max(past.score for past in progress.history):
+            progress.best = _copy(self._training.model)
+        progress.history.append(record)
+        progress.losses.clear()
+        self._save()
+        self._log("validation", score, len(progress.history) * schedule.steps_per_epoch)
+        say(f"{name}: loss {record.loss:.4f}, validation {record.score:.4f}")
+
+    def _batches(self) -> Iterator[Batch]:
+        """The rest of this epoch; what is behind us is drawn again, and passed over."""
+        epoch = len(self.progress.history)
+        drawn = self._training.batches(epoch, np.random.default_rng([self._schedule.seed, epoch]))
+        return islice(drawn, len(self.progress.losses), None)
+
+    def _step(self, batch: Batch) -> None:
+        epoch, index = len(self.progress.history), len(self.progress.losses)
+        place = [self._schedule.seed, epoch, index, self._processes.rank]
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+        step = epoch * self._schedule.steps_per_epoch + index
+        rate = self._schedule.rate(step)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate * group["scale"]
+        parts = self._gradients(batch)
+        self._optimiser.step()
+        self.progress.losses.append(math.fsum(parts.values()))
+        for name, value in {**parts, "rate": rate}.items():
+            self._log(name, value, step)
+
+    def _gradients(self, batch: Batch) -> dict[str, float]:
+        """Put the clipped gradients into the parameters; the parts of the loss.
+
+        Every process has the same loss, so that each sends back its share of it.
+        """
+        model = self._training.model
+        model.train()
+        self._optimiser.zero_grad(set_to_none=True)
+        parts = self._training.loss(batch)
+        (torch.stack(list(parts.values())).sum() / self._processes.count).backward()  # type: ignore[no-untyped-call]
+        self._processes.sum_gradients(model)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), self._schedule.clip_norm)
+        return {name: float(value.detach()) for name, value in parts.items()}
+
+    def _save_now_and_then(self) -> None:
+        if time.monotonic() - self._saved_s >= self._save_seconds:
+            self._save()
+
+    def _save(self) -> None:
+        if self._processes.rank == 0:
+            _save(self._checkpoint, self._training.model, self._optimiser, self._schedule, self.progress)
+        self._saved_s = time.monotonic()
+
+
+def _optimiser(training: Training[Batch], schedule: Schedule) -> torch.optim.Optimizer:
     trained = [
-        {"params": [parameter], "scale": rate_of(name)}
-        for name, parameter in model.named_parameters()
+        {"params": [parameter], "scale": training.rate_of(name)}
+        for name, parameter in training.model.named_parameters()
         if parameter.requires_grad
     ]
-    optimiser = torch.optim.AdamW(trained, schedule.learning_rate, weight_decay=schedule.weight_decay)
-    done = _load(checkpoint, model, optimiser) or _Progress((), _copy(model))
-    for epoch in range(len(done.history), schedule.epochs):
-        seed = [schedule.seed, epoch]
-        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        losses = []
-        drawn = batches(epoch, np.random.default_rng(seed))
-        name = f"{label} {epoch + 1}/{schedule.epochs}"
-        for index, batch in enumerate(track(drawn, schedule.steps_per_epoch, name)):
-            rate = schedule.rate(epoch * schedule.steps_per_epoch + index)
-            losses.append(_step(model, optimiser, loss, batch, rate, schedule.clip_norm))
-        record = EpochRecord(epoch, math.fsum(losses) / max(1, len(losses)), validate())
-        better = not done.history or record.score > max(past.score for past in done.history)
-        done = _Progress((*done.history, record), _copy(model) if better else done.best)
-        _save(checkpoint, model, optimiser, done)
-        say(f"{name}: loss {record.loss:.4f}, validation {record.score:.4f}")
-    model.load_state_dict(done.best)
-    return list(done.history)
-
-
-def _step(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    loss: Callable[[Batch], Tensor],
-    batch: Batch,
-    rate: float,
-    clip_norm: float,
-) -> float:
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group["scale"]
-    model.train()
-    optimiser.zero_grad(set_to_none=True)
-    value = loss(batch)
-    value.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    optimiser.step()
-    return float(value.detach())
+    return torch.optim.AdamW(trained, schedule.learning_rate, weight_decay=schedule.weight_decay)
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
@@ -130,16 +231,22 @@ def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone(memory_format=plain) for name, value in model.state_dict().items()}
 
 
-def _save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, done: _Progress) -> None:
+def _save(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: Schedule, progress: _Progress
+) -> None:
     tensors = {f"model.{name}": value for name, value in _copy(model).items()}
-    tensors |= {f"best.{name}": value.clone() for name, value in done.best.items()}
+    tensors |= {f"best.{name}": value.clone() for name, value in progress.best.items()}
     for index, slots in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{slot}": value.contiguous() for slot, value in slots.items()}
-    history = [[record.epoch, record.loss, record.score] for record in done.history]
+    place = {
+        "schedule": asdict(schedule),
+        "history": [asdict(record) for record in progress.history],
+        "losses": progress.losses,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".writing")
     try:
-        save_file(tensors, aside, metadata={"history": json.dumps(history)})
+        save_file(tensors, aside, metadata={"progress": json.dumps(place)})
     except Exception as error:
         aside.unlink(missing_ok=True)
         reason = no_room(error, path.parent)
@@ -149,20 +256,25 @@ def _save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, done: 
     os.replace(aside, path)
 
 
-def _load(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> _Progress | None:
+def _load(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: Schedule
+) -> _Progress | None:
     if not path.is_file():
         return None
     with safe_open(path, framework="pt") as stored:
-        history = json.loads(stored.metadata()["history"])
+        place = json.loads(stored.metadata()["progress"])
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    model.load_state_dict(_under("model.", tensors))
+    weights = _under("model.", tensors)
+    if place["schedule"] != asdict(schedule) or weights.keys() != model.state_dict().keys():
+        raise ArtifactError(f"{path} is the checkpoint of another training; remove it to start afresh")
+    model.load_state_dict(weights)
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimiser.", tensors).items():
         index, slot = name.split(".", 1)
         state.setdefault(int(index), {})[slot] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    records = tuple(EpochRecord(int(epoch), loss, score) for epoch, loss, score in history)
-    return _Progress(records, _under("best.", tensors))
+    history = [EpochRecord(**record) for record in place["history"]]
+    return _Progress(_under("best.", tensors), history, place["losses"])
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, work_dir
-from acula_edge.checkpoint import EpochRecord, Schedule, fit
+from acula_edge.checkpoint import EpochRecord, Schedule, Training, fit
 from acula_edge.contract import Affine, AudioContract
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.metrics import logit_slices, task_score
@@ -91,12 +91,15 @@ class DistillModel(nn.Module):
         self.projector = nn.Linear(config.student.embedding_dim, teacher_dim)
         self._config, self._tasks, self._slices = config, tasks, logit_slices(tasks)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """embedding_weight * L_embedding + task_weight * L_task."""
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The parts of the loss: embedding_weight * L_embedding, and task_weight * L_task."""
         embedding, logits = self.student(batch.features)
         distilled = embedding_loss(self.projector(embedding), batch.teacher)
         labelled = task_loss(logits, batch.labels, self._tasks, self._slices)
-        return self._config.embedding_weight * distilled + self._config.task_weight * labelled
+        return {
+            "embedding": self._config.embedding_weight * distilled,
+            "task": self._config.task_weight * labelled,
+        }
 
 
 def _train(
@@ -130,7 +133,7 @@ def _train(
         clip_norm=config.clip_norm,
         seed=config.seed,
     )
-    return model, fit(model, draw, model, score, schedule, checkpoint, "distill")
+    return model, fit(Training(model, draw, model, score), schedule, checkpoint, "distill")
 
 
 @torch.no_grad()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from acula_edge.checkpoint import Schedule, fit
+from acula_edge.checkpoint import Schedule, Training, fit
+from acula_edge.errors import ArtifactError
 
 SCHEDULE = Schedule(4, 5, 1e-2, 1e-2, 3, 1.0, 7)
 
@@ -23,7 +25,12 @@ class InterruptedTrainingError(Exception):
     pass
 
 
-def train(checkpoint: Path, stop_after: int | None = None) -> nn.Module:
+def train(
+    checkpoint: Path,
+    stop_after: int | None = None,
+    save_seconds: float = 60.0,
+    log: Callable[[str, float, int], None] = lambda _name, _value, _step: None,
+) -> nn.Module:
     """A small regression with dropout and batch norm; raises in the middle of epoch `stop_after`."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1))
@@ -37,11 +44,12 @@ def train(checkpoint: Path, stop_after: int | None = None) -> nn.Module:
     def validate() -> float:
         return 0.1 + 0.01 * float(next(model.parameters()).detach().sum().abs())
 
-    def loss(x: Tensor) -> Tensor:
-        error: Tensor = (model(x).sum(1) - x.sum(1)).square().mean()
-        return error
+    def loss(x: Tensor) -> dict[str, Tensor]:
+        output = model(x)
+        return {"error": (output.sum(1) - x.sum(1)).square().mean(), "size": 0.1 * output.square().mean()}
 
-    fit(model, batches, loss, validate, SCHEDULE, checkpoint, "t")
+    training = Training(model, batches, loss, validate)
+    fit(training, SCHEDULE, checkpoint, "t", log=log, save_seconds=save_seconds)
     return model
 
 
@@ -50,18 +58,26 @@ def _equal(first: nn.Module, second: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
+def _steps(seen: list[int]) -> Callable[[str, float, int], None]:
+    return lambda name, _value, step: seen.append(step) if name == "error" else None
+
+
+@pytest.mark.parametrize("save_seconds", [0.0, 60.0])
 @pytest.mark.parametrize("epoch", [0, 1, 3])
-def test_interrupted_training_ends_as_undisturbed(tmp_path: Path, epoch: int) -> None:
+def test_interrupted_training_ends_as_undisturbed(tmp_path: Path, epoch: int, save_seconds: float) -> None:
     whole = train(tmp_path / "whole.safetensors")
     with pytest.raises(InterruptedTrainingError):
-        train(tmp_path / "cut.safetensors", stop_after=epoch)
-    assert _equal(train(tmp_path / "cut.safetensors"), whole)
+        train(tmp_path / "cut.safetensors", epoch, save_seconds)
+    done: list[int] = []
+    assert _equal(train(tmp_path / "cut.safetensors", log=_steps(done)), whole)
+    first = 5 * epoch + (2 if save_seconds == 0 else 0)  # two steps of the epoch are kept, or none
+    assert done == list(range(first, 20))
 
 
-def test_killed_training_ends_as_undisturbed(tmp_path: Path) -> None:
+def test_training_killed_within_an_epoch_ends_as_undisturbed(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path; import tests.test_checkpoint as t\n"
-        "try:\n    t.train(Path(sys.argv[1]), stop_after=2)\n"
+        "try:\n    t.train(Path(sys.argv[1]), stop_after=2, save_seconds=0)\n"
         "except t.InterruptedTrainingError:\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     cut = tmp_path / "cut.safetensors"
@@ -69,7 +85,49 @@ def test_killed_training_ends_as_undisturbed(tmp_path: Path) -> None:
         [sys.executable, "-c", script, str(cut)], cwd=Path(__file__).parents[1], check=False
     )
     assert done.returncode == -signal.SIGKILL
-    assert _equal(train(cut), train(tmp_path / "whole.safetensors"))
+    steps: list[int] = []
+    assert _equal(train(cut, log=_steps(steps)), train(tmp_path / "whole.safetensors"))
+    assert steps == list(range(12, 20))
+
+
+def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    train(tmp_path / "c.safetensors")
+    model = nn.Linear(6, 1)
+    training = Training(model, lambda _e, _r: [], lambda _x: {}, lambda: 0.0)
+    for schedule in (SCHEDULE, replace(SCHEDULE, learning_rate=0.5)):
+        with pytest.raises(ArtifactError, match=r"c\.safetensors is the checkpoint of another training"):
+            fit(training, schedule, tmp_path / "c.safetensors", "t")
+
+
+def test_every_part_of_the_loss_and_the_rate_is_logged(tmp_path: Path) -> None:
+    seen: dict[str, list[int]] = {}
+    train(tmp_path / "c.safetensors", log=lambda name, _value, step: seen.setdefault(name, []).append(step))
+    every = list(range(20))
+    assert seen == {"error": every, "size": every, "rate": every, "validation": [5, 10, 15, 20]}
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "epochs"),
+    [
+        ([1, 2, 3, 4], 1, 4),
+        ([3, 2, 4, 1], 1, 2),
+        ([3, 2, 4, 1], 2, 4),
+        ([3, 3, 3, 4], 2, 3),
+        ([4, 3, 2, 1], None, 4),
+    ],
+)
+def test_training_ends_after_its_patience(
+    tmp_path: Path, scores: list[float], patience: int | None, epochs: int
+) -> None:
+    model = nn.Linear(2, 1)
+    rest = iter(scores)
+    training = Training(
+        model, lambda _e, _r: [torch.ones(4, 2)], lambda x: {"loss": model(x).mean()}, lambda: next(rest)
+    )
+    schedule = Schedule(4, 1, 0.1, 0.0, 1, 1.0, 0, patience)
+    history = fit(training, schedule, tmp_path / "c.st", "t")
+    assert [record.score for record in history] == scores[:epochs]
+    assert fit(training, schedule, tmp_path / "c.st", "t") == history  # resumed, it is over too
 
 
 def test_best_epoch_is_kept(tmp_path: Path) -> None:
@@ -83,15 +141,8 @@ def test_best_epoch_is_kept(tmp_path: Path) -> None:
 
     batch = torch.ones(4, 2)
     schedule = Schedule(3, 1, 0.1, 0.0, 1, 1.0, 0)
-    history = fit(
-        model,
-        lambda _e, _r: [batch],
-        lambda x: model(x).square().mean(),
-        validate,
-        schedule,
-        tmp_path / "c.st",
-        "t",
-    )
+    training = Training(model, lambda _e, _r: [batch], lambda x: {"loss": model(x).square().mean()}, validate)
+    history = fit(training, schedule, tmp_path / "c.st", "t")
     assert [record.score for record in history] == [0.2, 0.9, 0.5]
     assert torch.equal(model.weight, seen[1])
     assert not torch.equal(seen[1], seen[2])

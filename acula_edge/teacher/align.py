@@ -2,50 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from acula_edge.checkpoint import EpochRecord, Schedule, fit
+from acula_edge.checkpoint import EpochRecord, Schedule, Training, fit
 from acula_edge.encoders.protocol import AudioEncoder
-from acula_edge.teacher.config import TeacherConfig
-from acula_edge.teacher.losses import LOSSES
+from acula_edge.teacher.board import open_board
+from acula_edge.teacher.config import Precision, TeacherConfig
+from acula_edge.teacher.distributed import Processes
+from acula_edge.teacher.gradcache import represent
+from acula_edge.teacher.losses import AlignmentLoss
+from acula_edge.teacher.pairs import PairBatch, Pairs, source_batches
 from acula_edge.teacher.projection import ProjectionHead
+from acula_edge.teacher.tuning import merge, rest_frozen_parts, tune
 
-
-@dataclass(frozen=True)
-class Pairs:
-    """Recordings and the embeddings of their reports.
-
-    `waveforms` holds int16 samples at the encoder's rate, `texts` is (n, q) float32, and `sources`
-    names each recording's data set.
-    """
-
-    waveforms: tuple[NDArray[np.int16], ...]
-    texts: NDArray[np.float32]
-    sources: tuple[str, ...]
-
-    def shuffled(self, seed: int) -> Pairs:
-        """The control: each recording gets the report of another one of its own data set."""
-        order = np.arange(len(self.sources))
-        rng = np.random.default_rng(seed)
-        for source in sorted(set(self.sources)):
-            where = np.flatnonzero(np.array(self.sources) == source)
-            order[where] = rng.permutation(where)
-        return Pairs(self.waveforms, self.texts[order], self.sources)
-
-
-@dataclass(frozen=True)
-class PairBatch:
-    """Crops (B, samples) float32 in [-1, 1] and report embeddings (B, q)."""
-
-    audio: Tensor
-    text: Tensor
+_FEWEST_PAIRS = 4  # of two recordings CKA is always 1, and its unbiased form is not defined for three
 
 
 class AlignmentModel(nn.Module):
@@ -57,26 +32,108 @@ class AlignmentModel(nn.Module):
         self.encoder = encoder
         self.audio_head = ProjectionHead(encoder.dim, *shape)
         self.text_head = ProjectionHead(text_dim, *shape)
-        self._align = LOSSES[config.alignment]
-        self._weights = (config.alignment_weight, config.ssl_weight)
+        self.agreement = AlignmentLoss(config.alignment)
+        self._config = config
 
-    def forward(self, batch: PairBatch) -> Tensor:
+    def represent(self, batch: PairBatch) -> tuple[Tensor, ...]:
+        """Projected audio (B, d) and text (B, d), `paired` (B,), then the encoder's SSL views.
+
+        All are float32: the losses are not computed in bf16.
+        """
+        half = self._config.precision is Precision.BF16
+        with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=half):
+            hidden = batch.inputs if batch.cached else self.encoder.trunk(batch.inputs)
+            frames = self.encoder.top(hidden)
+            audio = self.audio_head(self.encoder.pool(frames))
+            text = self.text_head(batch.texts)
+            views = self.encoder.ssl_views(None if batch.cached else batch.inputs, frames)
+        found = (audio, text, batch.paired, *views)
+        return tuple(part.float() for part in found) if half else found
+
+    def parts(self, representations: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """The weighted parts of the loss, `align` over the clips that have a report, and `ssl`."""
+        audio, text, paired, *views = representations
+        told = paired > 0.5
+        agree = told.sum() >= _FEWEST_PAIRS
+        aligned = self.agreement(audio[told], text[told]) if agree else 0.0 * audio.sum()
+        return {
+            "align": self._config.alignment_weight * aligned,
+            "ssl": self._config.ssl_weight * self.encoder.ssl_loss(*views),
+        }
+
+    def loss(self, representations: tuple[Tensor, ...]) -> Tensor:
         """alignment_weight * L_align + ssl_weight * L_ssl (AcuLA, section 3)."""
-        frames = self.encoder.frames(batch.audio)
-        audio = self.audio_head(self.encoder.pool(frames))
-        aligned: Tensor = self._align(audio, self.text_head(batch.text))
-        return self._weights[0] * aligned + self._weights[1] * self.encoder.ssl_loss(
-            *self.encoder.ssl_views(batch.audio, frames)
-        )
+        parts = self.parts(representations)
+        return parts["align"] + parts["ssl"]
+
+    def train(self, mode: bool = True) -> AlignmentModel:
+        """As always; but what is frozen keeps its statistics and drops nothing out."""
+        super().train(mode)
+        rest_frozen_parts(self.encoder)
+        return self
 
 
 def align(
-    model: AlignmentModel, train: Pairs, val: Pairs, config: TeacherConfig, checkpoint: Path, label: str
+    model: AlignmentModel,
+    train: Pairs,
+    val: Pairs,
+    config: TeacherConfig,
+    work: Path,
+    label: str,
+    validate: Callable[[], float] | None = None,
 ) -> list[EpochRecord]:
-    """Train `model` in place; the validation score is minus the loss on the validation pairs."""
-    crop = round(config.crop_seconds * model.encoder.contract.sample_rate_hz)
+    """Train `model` in place; it keeps the weights of the best validation score, as plain layers.
+
+    `validate()` scores `model.encoder`, higher is better; without it the score is minus the loss on the
+    validation pairs. The checkpoint `<label>.safetensors` and TensorBoard's files lie in `work`. Where
+    torchrun started several processes, each takes its share of every batch, and all end with the same
+    weights; but batch normalisation keeps each process's own running statistics.
+    """
+    processes = Processes.here()
+    tune(model.encoder, config.tuning)
+    model.to(processes.device)
+
+    def loss(batch: PairBatch) -> dict[str, Tensor]:
+        mine = batch.rows(processes.share(len(batch))).to(processes.device)
+        own = represent(model, mine, config.micro_batch)
+        return model.parts(processes.whole(own, len(batch)))
+
+    def draw(_epoch: int, rng: np.random.Generator) -> Iterator[PairBatch]:
+        return _draw(train, config, rng)
+
+    def score() -> float:
+        model.eval()
+        return validate() if validate else -validation_loss(model, val, config, processes.device)
+
+    training = Training(model, draw, loss, score, _rate_of(config))
+    board = open_board(work / "tensorboard" / label, processes.main)
+    checkpoint = work / f"{label}.safetensors"
+    history = fit(training, _schedule(config, train), checkpoint, f"align {label}", processes, board)
+    merge(model.encoder)
+    model.to("cpu")
+    return history
+
+
+@torch.no_grad()
+def validation_loss(
+    model: AlignmentModel, val: Pairs, config: TeacherConfig, device: torch.device | None = None
+) -> float:
+    """Mean loss over the validation pairs, on crops and batches that do not change between epochs."""
+    model.eval()
+    batches = _draw(val, config, np.random.default_rng([config.seed, len(val.sources)]))
+    device = device or torch.device("cpu")
+    losses = [float(model.loss(represent(model, batch.to(device), config.micro_batch))) for batch in batches]
+    return float(np.mean(losses))
+
+
+def _draw(pairs: Pairs, config: TeacherConfig, rng: np.random.Generator) -> Iterator[PairBatch]:
+    batches = source_batches(pairs.sources, config.batch_size, rng)
+    return (pairs.batch(indices, config.crop_seconds, rng) for indices in batches)
+
+
+def _schedule(config: TeacherConfig, train: Pairs) -> Schedule:
     batches = source_batches(train.sources, config.batch_size, np.random.default_rng(config.seed))
-    schedule = Schedule(
+    return Schedule(
         epochs=config.epochs,
         steps_per_epoch=len(batches),
         learning_rate=config.learning_rate,
@@ -84,64 +141,15 @@ def align(
         warmup_steps=config.warmup_steps,
         clip_norm=config.clip_norm,
         seed=config.seed,
+        patience=config.patience,
     )
 
-    def draw(_epoch: int, rng: np.random.Generator) -> Iterator[PairBatch]:
-        return _draw(train, source_batches(train.sources, config.batch_size, rng), crop, rng)
 
-    def score() -> float:
-        return -validation_loss(model, val, crop, config)
+def _rate_of(config: TeacherConfig) -> Callable[[str], float]:
+    """Pretrained weights learn at `encoder_rate`; heads and low-rank changes are new."""
 
     def rate_of(name: str) -> float:
-        new = not name.startswith("encoder.") or name.startswith("encoder.similarity.")
+        new = not name.startswith("encoder.") or "lora_" in name or name.startswith("encoder.similarity.")
         return 1.0 if new else config.encoder_rate
 
-    return fit(model, draw, model, score, schedule, checkpoint, label, rate_of)
-
-
-def source_batches(
-    sources: tuple[str, ...], batch_size: int, rng: np.random.Generator
-) -> list[NDArray[np.intp]]:
-    """Shuffled index batches of at least `batch_size` where the data set has as many, each from one data set.
-
-    CKA over a mixed batch is mostly about which data set a recording comes from, which any encoder
-    knows; within one data set the reports differ by what is heard. The number of batches does not
-    depend on `rng`.
-    """
-    batches: list[NDArray[np.intp]] = []
-    for source in sorted(set(sources)):
-        where = rng.permutation(np.flatnonzero(np.array(sources) == source))
-        batches.extend(np.array_split(where, max(1, where.size // batch_size)))
-    return [batches[index] for index in rng.permutation(len(batches)) if batches[index].size > 1]
-
-
-def crop_of(waveform: NDArray[np.int16], samples: int, rng: np.random.Generator) -> NDArray[np.int16]:
-    """A random crop (samples,); a shorter waveform is repeated."""
-    if waveform.size < samples:
-        waveform = np.tile(waveform, -(-samples // waveform.size))
-    start = int(rng.integers(0, waveform.size - samples + 1))
-    return waveform[start : start + samples]
-
-
-def crops(pairs: Pairs, indices: NDArray[np.intp], samples: int, rng: np.random.Generator) -> Tensor:
-    """One random crop of each recording with a random gain of +-6 dB: (B, samples) in [-1, 1]."""
-    cut = np.stack([crop_of(pairs.waveforms[index], samples, rng) for index in indices])
-    gain = 10.0 ** (rng.uniform(-6.0, 6.0, size=(len(indices), 1)) / 20.0)
-    return torch.from_numpy(np.clip(cut * (gain / 32768.0), -1.0, 1.0).astype(np.float32))
-
-
-def _draw(
-    pairs: Pairs, batches: list[NDArray[np.intp]], samples: int, rng: np.random.Generator
-) -> Iterator[PairBatch]:
-    for indices in batches:
-        yield PairBatch(crops(pairs, indices, samples, rng), torch.from_numpy(pairs.texts[indices]))
-
-
-@torch.no_grad()
-def validation_loss(model: AlignmentModel, val: Pairs, samples: int, config: TeacherConfig) -> float:
-    """Mean loss over the validation pairs, on crops and batches that do not change between epochs."""
-    model.eval()
-    rng = np.random.default_rng([config.seed, len(val.sources)])
-    batches = source_batches(val.sources, config.batch_size, rng)
-    losses = [float(model(batch)) for batch in _draw(val, batches, samples, rng)]
-    return float(np.mean(losses))
+    return rate_of

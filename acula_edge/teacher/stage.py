@@ -26,8 +26,11 @@ from acula_edge.language.cache import embed_cached
 from acula_edge.language.registry import load
 from acula_edge.language.whiten import centring
 from acula_edge.progress import say, track
-from acula_edge.teacher.align import AlignmentModel, Pairs, align
+from acula_edge.teacher.align import AlignmentModel, align
 from acula_edge.teacher.config import TeacherConfig
+from acula_edge.teacher.distributed import Processes
+from acula_edge.teacher.lessons import shuffled
+from acula_edge.teacher.pairs import Pairs
 from acula_edge.teacher.pretrain import pretrain
 from acula_edge.teacher.probe import Embedded, Probe, fit_probe
 from acula_edge.teacher.prototypes import prototypes
@@ -61,12 +64,11 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
     recordings = [*dataset.of(Split.TRAIN), *dataset.of(Split.VAL)]
     train, val = _pairs(config, dataset, recordings, base.contract.sample_rate_hz)
     if not base.pretrained:
-        pretrain(base, train, val, config, work_dir(out) / "pretrain.safetensors")
-    if config.freeze_trunk and base.pretrained:
-        base.freeze_trunk()
+        pretrain(base, train, val, config, work_dir(out))
     aligned, history = _align(config, base, train, val, work_dir(out), Variant.ALIGNED)
-    control_pairs = (train.shuffled(config.seed), val.shuffled(config.seed))
+    control_pairs = (shuffled(train, config.seed), shuffled(val, config.seed))
     control, _ = _align(config, base, *control_pairs, work_dir(out), Variant.SHUFFLED)
+    Processes.here().only_first_goes_on()
     encoders = {Variant.BASE: base, Variant.ALIGNED: aligned.encoder, Variant.SHUFFLED: control.encoder}
     scored = {name: _score(encoder, dataset, recordings, name) for name, encoder in encoders.items()}
     with ArtifactWriter(out) as writer:
@@ -102,10 +104,9 @@ def _pairs(
     texts = centring(texts[:n_train])(texts)
     heard = tuple(_hear(dataset, item, rate_hz) for item in track(recordings, len(recordings), "audio"))
     sources = tuple(item.dataset for item in recordings)
-    return (
-        Pairs(heard[:n_train], texts[:n_train], sources[:n_train]),
-        Pairs(heard[n_train:], texts[n_train:], sources[n_train:]),
-    )
+    paired = np.array([bool(item.report) for item in recordings])
+    both = Pairs(heard, texts[:, None], paired, sources, rate_hz)
+    return both.part(slice(n_train)), both.part(slice(n_train, None))
 
 
 def _hear(dataset: Dataset, recording: Recording, rate_hz: int) -> NDArray[np.int16]:
@@ -118,8 +119,8 @@ def _align(
     config: TeacherConfig, base: AudioEncoder, train: Pairs, val: Pairs, work: Path, variant: Variant
 ) -> tuple[AlignmentModel, list[EpochRecord]]:
     torch.manual_seed(config.seed)
-    model = AlignmentModel(copy.deepcopy(base), train.texts.shape[1], config)
-    return model, align(model, train, val, config, work / f"{variant}.safetensors", f"align {variant}")
+    model = AlignmentModel(copy.deepcopy(base), train.texts.shape[-1], config)
+    return model, align(model, train, val, config, work, variant)
 
 
 def _score(
@@ -145,7 +146,7 @@ def _save_heads(
         for head in ("audio_head", "text_head")
         for name, value in getattr(model, head).state_dict().items()
     }
-    tensors |= prototypes(model.text_head, dataset.tasks, train, pairs.texts)
+    tensors |= prototypes(model.text_head, dataset.tasks, train, pairs.texts[:, 0])
     save_file(tensors, folder / "heads.safetensors")
 
 

@@ -11,7 +11,7 @@ from acula_edge.artifact import Artifact
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
 from acula_edge.encoders.registry import pretrained
-from acula_edge.teacher.align import Pairs
+from acula_edge.teacher.pairs import Pairs
 from acula_edge.teacher.config import TeacherConfig
 from acula_edge.teacher.pretrain import pretrain
 
@@ -19,7 +19,9 @@ from acula_edge.teacher.pretrain import pretrain
 def _pairs(dataset: Dataset, split: Split, n: int) -> Pairs:
     rows = dataset.of(split)[:n]
     waves = tuple(dataset.clips(item)[0] for item in rows)
-    return Pairs(waves, np.zeros((len(rows), 1), dtype=np.float32), tuple(item.dataset for item in rows))
+    texts, paired = np.zeros((len(rows), 1, 1), dtype=np.float32), np.ones(len(rows), dtype=bool)
+    rate_hz = float(dataset.contract.sample_rate_hz)
+    return Pairs(waves, texts, paired, tuple(item.dataset for item in rows), rate_hz)
 
 
 def test_pretraining_tells_recordings_of_unseen_patients_apart(
@@ -29,7 +31,7 @@ def test_pretraining_tells_recordings_of_unseen_patients_apart(
     train, val = _pairs(dataset, Split.TRAIN, 64), _pairs(dataset, Split.VAL, 16)
     encoder = pretrained("small", dataset.contract, seed=0)
     config = TeacherConfig(encoder="small", pretrain_epochs=6, batch_size=16)
-    audio = torch.from_numpy(np.stack(val.waveforms).astype(np.float32) / 32768)
+    audio = torch.from_numpy(np.stack(val.inputs).astype(np.float32) / 32768)
 
     def loss() -> float:
         encoder.eval()
@@ -37,7 +39,7 @@ def test_pretraining_tells_recordings_of_unseen_patients_apart(
             return float(encoder.ssl_loss(*encoder.ssl_views(audio, encoder.frames(audio))))
 
     before = loss()
-    pretrain(encoder, train, val, config, tmp_path / "pretrain.safetensors")
+    pretrain(encoder, train, val, config, tmp_path)
     assert loss() < before - 0.2
 
 

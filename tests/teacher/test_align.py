@@ -1,75 +1,206 @@
-"""Pairs, batches and crops, and that alignment learns what pairs say."""
+"""Alignment learns what pairs say, from waveforms and from cached features, and resumes exactly."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from safetensors import safe_open
 
-from acula_edge.contract import AudioContract
+from acula_edge.checkpoint import fit
 from acula_edge.encoders.registry import pretrained
-from acula_edge.teacher.align import AlignmentModel, Pairs, align, crop_of, source_batches
-from acula_edge.teacher.config import TeacherConfig
-
-RATE_HZ = 4000
-
-
-def _pairs(n: int, seed: int) -> Pairs:
-    """Tones whose pitch is told by the text: aligned by construction."""
-    rng = np.random.default_rng(seed)
-    pitch_hz = rng.uniform(100, 1500, size=n)
-    time = np.arange(2 * RATE_HZ) / RATE_HZ
-    waves = 8000 * np.sin(2 * np.pi * pitch_hz[:, None] * time) + rng.normal(0, 300, size=(n, time.size))
-    code = np.log(pitch_hz)
-    texts = np.stack([np.cos(code * k) for k in range(1, 9)], axis=1).astype(np.float32)
-    return Pairs(tuple(waves.astype(np.int16)), texts - texts.mean(0), ("a",) * n)
+from acula_edge.teacher.align import AlignmentModel, align, validation_loss
+from acula_edge.teacher.config import Alignment, Lesson, Precision, TeacherConfig, Tuning
+from acula_edge.teacher.lessons import shuffled, unpaired
+from acula_edge.teacher.pairs import Pairs
+from tests.teacher.tiny import CONTRACT, Float64Model, TinyEncoder, tiny_config, tiny_encoder, tone_pairs
 
 
-@given(st.lists(st.sampled_from("abc"), min_size=2, max_size=200), st.integers(2, 60), st.integers(0, 99))
-def test_batches_hold_each_recording_once_and_one_source(sources: list[str], size: int, seed: int) -> None:
-    batches = source_batches(tuple(sources), size, np.random.default_rng(seed))
-    drawn = np.concatenate(batches) if batches else np.empty(0, dtype=int)
-    assert len(set(drawn.tolist())) == drawn.size
-    missed = set(range(len(sources))) - set(drawn.tolist())
-    assert all(sources.count(sources[index]) == 1 for index in missed)
-    assert all(len({sources[index] for index in batch}) == 1 and batch.size > 1 for batch in batches)
-    other = source_batches(tuple(sources), size, np.random.default_rng(seed + 1))
-    assert len(other) == len(batches)
+def _train(config: TeacherConfig, train: Pairs, work: Path) -> AlignmentModel:
+    model = AlignmentModel(tiny_encoder(), 8, config)
+    align(model, train, tone_pairs(12, 9), config, work, "tiny")
+    return model
 
 
-@given(st.integers(1, 300), st.integers(1, 200), st.integers(0, 99))
-def test_crop_has_its_length_and_only_source_samples(n: int, samples: int, seed: int) -> None:
-    waveform = np.arange(1, n + 1, dtype=np.int16)
-    crop = crop_of(waveform, samples, np.random.default_rng(seed))
-    assert crop.shape == (samples,)
-    assert set(crop.tolist()) <= set(waveform.tolist())
-
-
-def test_shuffling_keeps_reports_within_their_data_set() -> None:
-    texts = np.arange(40, dtype=np.float32)[:, None]
-    pairs = Pairs(tuple(np.zeros((40, 1), dtype=np.int16)), texts, ("a",) * 25 + ("b",) * 15)
-    shuffled = pairs.shuffled(0)
-    assert not np.array_equal(shuffled.texts, texts)
-    assert sorted(shuffled.texts[:25, 0]) == list(range(25))
-    assert sorted(shuffled.texts[25:, 0]) == list(range(25, 40))
+def _equal(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
 
 
 def test_alignment_generalises_from_true_pairs_and_not_from_shuffled_ones(tmp_path: Path) -> None:
     config = TeacherConfig(encoder="small", epochs=8, batch_size=24, crop_seconds=1.0, ssl_weight=0.0)
-    contract = AudioContract.make(
-        normalisation={"mean": (-8.0,) * 48, "std": (4.0,) * 48}, clip_samples=2 * RATE_HZ
-    )
-    train, val = _pairs(96, 0), _pairs(48, 1)
+    train, val = tone_pairs(96, 0), tone_pairs(48, 1)
     scores = {}
-    for name, pairs in (("true", train), ("shuffled", train.shuffled(0))):
+    for name, pairs in (("true", train), ("shuffled", shuffled(train, 0))):
         torch.manual_seed(0)
-        model = AlignmentModel(
-            pretrained("small", contract, seed=0), texts_dim := train.texts.shape[1], config
-        )
-        assert texts_dim == 8
-        history = align(model, pairs, val, config, tmp_path / f"{name}.safetensors", name)
+        model = AlignmentModel(pretrained("small", CONTRACT, seed=0), 8, config)
+        history = align(model, pairs, val, config, tmp_path, name)
         scores[name] = max(record.score for record in history)
     assert scores["true"] > scores["shuffled"] + 0.1
+
+
+@pytest.mark.parametrize("alignment", [Alignment.CKA_UNBIASED, Alignment.INFONCE, Alignment.SIGLIP])
+def test_every_useful_loss_learns(alignment: Alignment, tmp_path: Path) -> None:
+    config = tiny_config(alignment=alignment, epochs=10, ssl_weight=0.0, learning_rate=1e-2, batch_size=24)
+    model = AlignmentModel(tiny_encoder(), 8, config)
+    val = tone_pairs(24, 1)
+    before = validation_loss(model, val, config)
+    history = align(model, tone_pairs(72, 0), val, config, tmp_path, "a")
+    assert -max(record.score for record in history) < before - 0.1
+
+
+def test_unpaired_recordings_count_in_the_self_supervised_part_alone() -> None:
+    config = tiny_config()
+    model = AlignmentModel(tiny_encoder(), 8, config).eval()
+    pairs = tone_pairs(12, 0)
+    some = replace(pairs, paired=np.arange(12) < 7)
+
+    def parts(chosen: Pairs) -> dict[str, float]:
+        batch = chosen.batch(np.arange(12), 0.5, np.random.default_rng(0))
+        with torch.no_grad():
+            return {name: float(value) for name, value in model.parts(model.represent(batch)).items()}
+
+    told = parts(some)
+    nonsense = some.texts.copy()
+    nonsense[7:] = np.random.default_rng(5).normal(size=nonsense[7:].shape)
+    assert parts(replace(some, texts=nonsense)) == told
+    assert told["ssl"] == parts(pairs)["ssl"]
+    assert told["align"] != parts(pairs)["align"]
+    few = parts(replace(pairs, paired=np.arange(12) < 3))
+    assert few == {"align": 0.0, "ssl": told["ssl"]}
+
+
+def test_ssl_only_moves_the_encoder_and_no_head(tmp_path: Path) -> None:
+    config = tiny_config(epochs=2, weight_decay=0.0)
+    start = AlignmentModel(tiny_encoder(), 8, config).state_dict()
+    after = _train(config, unpaired(tone_pairs(24, 0)), tmp_path).state_dict()
+    moved = {name for name, value in after.items() if not torch.equal(value, start[name])}
+    assert "encoder.last.weight" in moved
+    assert not any("head" in name for name in moved)
+
+
+def test_cached_features_stand_for_their_waveforms() -> None:
+    model = AlignmentModel(tiny_encoder(), 8, tiny_config()).eval()
+    heard = tone_pairs(12, 0).batch(np.arange(12), 0.5, np.random.default_rng(0))
+    with torch.no_grad():
+        cached = replace(heard, inputs=model.encoder.trunk(heard.inputs), cached=True)
+        for plain, quick in zip(model.represent(heard), model.represent(cached), strict=True):
+            assert torch.equal(plain, quick)
+
+
+def test_alignment_trains_on_cached_features(tmp_path: Path) -> None:
+    encoder = tiny_encoder()
+    waves = tone_pairs(24, 0)
+    with torch.no_grad():
+        sound = [torch.from_numpy(wave.astype(np.float32) / 32768)[None] for wave in waves.inputs]
+        features = tuple(encoder.trunk(wave)[0].numpy().astype(np.float16) for wave in sound)
+    cached = replace(waves, inputs=features, rate_hz=len(features[0]) / 2.0)
+    config = tiny_config(epochs=1)
+    model = AlignmentModel(encoder, 8, config)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    align(model, cached, cached, config, tmp_path, "cached")
+    moved = {name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])}
+    assert "last.weight" in moved
+    assert "first.weight" not in moved
+
+
+def test_micro_batches_end_with_the_weights_of_whole_batches(tmp_path: Path) -> None:
+    states = []
+    for size in (None, 5):
+        config = tiny_config(epochs=3, micro_batch=size)
+        model = Float64Model(tiny_encoder(), 8, config).double()
+        pairs = tone_pairs(36, 0, forms=3, unpaired=6)
+        align(model, pairs, tone_pairs(12, 9), config, tmp_path / str(size), "a")
+        states.append(model.state_dict())
+    for name, value in states[0].items():
+        assert torch.allclose(states[1][name], value, atol=1e-7), name
+
+
+def train_and_be_killed(work: Path, stop_after: int | None = None) -> AlignmentModel:
+    """Alignment with dropout, wordings and micro-batches, saved at each step; ends its process at one."""
+    from acula_edge.teacher import align as module
+
+    steps = iter(range(1000))
+
+    class Mortal(AlignmentModel):
+        def parts(self, representations: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+            if self.training and next(steps) == stop_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().parts(representations)
+
+    config = tiny_config(epochs=3, dropout=0.2, micro_batch=5)
+    model = Mortal(tiny_encoder(), 8, config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "fit", partial(fit, save_seconds=0.0))
+        align(model, tone_pairs(48, 0, forms=3, unpaired=6), tone_pairs(12, 9), config, work, "tiny")
+    return model
+
+
+def test_alignment_killed_within_an_epoch_ends_as_undisturbed(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; import tests.teacher.test_align as t\n"
+        "t.train_and_be_killed(Path(sys.argv[1]), stop_after=6)\n"
+    )
+    cut = tmp_path / "cut"
+    command = [sys.executable, "-c", script, str(cut)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with safe_open(cut / "tiny.safetensors", framework="pt") as stored:
+        place = json.loads(stored.metadata()["progress"])
+    assert (len(place["history"]), len(place["losses"])) == (1, 2)  # 4 steps an epoch: within the second
+    assert _equal(train_and_be_killed(cut), train_and_be_killed(tmp_path / "whole"))
+
+
+def test_given_validation_chooses_the_epoch_and_ends_the_training(tmp_path: Path) -> None:
+    config = tiny_config(epochs=6, patience=2)
+    model = AlignmentModel(tiny_encoder(), 8, config)
+    seen: list[torch.Tensor] = []
+    scores = iter([0.5, 0.9, 0.1, 0.2])
+
+    def validate() -> float:
+        assert not model.training
+        seen.append(model.encoder.get_parameter("last.weight").detach().clone())
+        return next(scores)
+
+    history = align(model, tone_pairs(24, 0), tone_pairs(12, 1), config, tmp_path, "a", validate)
+    assert [record.score for record in history] == [0.5, 0.9, 0.1, 0.2]
+    assert torch.equal(model.encoder.get_parameter("last.weight"), seen[1])
+
+
+def test_bf16_is_near_fp32_and_keeps_its_weights_and_losses_in_fp32() -> None:
+    batch = tone_pairs(12, 0).batch(np.arange(12), 0.5, np.random.default_rng(0))
+    model = AlignmentModel(tiny_encoder(), 8, tiny_config()).eval()
+    half = AlignmentModel(model.encoder, 8, tiny_config(precision=Precision.BF16)).eval()
+    half.load_state_dict(model.state_dict())
+    exact, rough = model.represent(batch), half.represent(batch)
+    assert all(part.dtype == torch.float32 for part in rough)
+    assert not torch.equal(rough[0], exact[0])
+    assert torch.allclose(rough[0], exact[0], atol=0.05)
+    assert float(half.loss(rough).detach()) == pytest.approx(float(model.loss(exact).detach()), abs=0.05)
+
+
+def test_the_papers_recipe() -> None:
+    paper = TeacherConfig.paper()
+    assert (paper.learning_rate, paper.weight_decay, paper.clip_norm) == (1e-5, 1e-2, 1.0)
+    assert (paper.batch_size, paper.micro_batch, paper.epochs, paper.warmup_steps) == (48, 24, 50, 400)
+    assert (paper.tuning, paper.alignment, paper.teaches) == (Tuning.FULL, Alignment.CKA, Lesson.REPORTS)
+    assert (paper.projection_hidden, paper.projection_dim, paper.dropout) == (1024, 512, 0.2)
+
+
+def test_what_is_frozen_stays_as_it_was_pretrained() -> None:
+    encoder = TinyEncoder()
+    encoder.first = torch.nn.Sequential(encoder.first, torch.nn.BatchNorm1d(8))  # type: ignore[assignment]
+    encoder.freeze_trunk()
+    model = AlignmentModel(encoder, 8, tiny_config()).train()
+    assert not encoder.first.training
+    assert encoder.drop.training
+    assert model.audio_head.training

@@ -17,7 +17,8 @@ from acula_edge.errors import ArtifactError
 
 def test_variants_differ_only_where_they_should(mini_teacher: Artifact, mini_dataset: Artifact) -> None:
     dataset = Dataset.open(mini_dataset)
-    states = {name: TeacherModel.open(mini_teacher, name).encoder.state_dict() for name in Variant}
+    variants = mini_teacher.read_json(TEACHER_FILE)["variants"]
+    states = {name: TeacherModel.open(mini_teacher, name).encoder.state_dict() for name in variants}
     original = pretrained("openwakeword", dataset.contract, seed=0).state_dict()
     for name, value in original.items():
         if not name.startswith("similarity."):
