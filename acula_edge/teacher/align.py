@@ -94,9 +94,7 @@ def align(
     model.to(processes.device)
 
     def loss(batch: PairBatch) -> dict[str, Tensor]:
-        mine = batch.rows(processes.share(len(batch))).to(processes.device)
-        own = represent(model, mine, config.micro_batch)
-        return model.parts(processes.whole(own, len(batch)))
+        return batch_parts(model, batch, config.micro_batch, processes)
 
     def draw(_epoch: int, rng: np.random.Generator) -> Iterator[PairBatch]:
         return _draw(train, config, rng)
@@ -112,6 +110,15 @@ def align(
     merge(model.encoder)
     model.to("cpu")
     return history
+
+
+def batch_parts(
+    model: AlignmentModel, batch: PairBatch, micro_batch: int | None, processes: Processes
+) -> dict[str, Tensor]:
+    """The parts of the loss of the whole batch, of which this process represents its share."""
+    mine = batch.rows(processes.share(len(batch))).to(processes.device)
+    own = represent(model, mine, micro_batch)
+    return model.parts(processes.whole(own, len(batch)))
 
 
 @torch.no_grad()
