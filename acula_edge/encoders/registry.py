@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,9 @@ from acula_edge.contract import AudioContract
 from acula_edge.encoders import transformers_audio
 from acula_edge.encoders.audiomae import AudioMAEEncoder, load_audiomae
 from acula_edge.encoders.openwakeword import OpenWakeWordEncoder, load_openwakeword
+from acula_edge.encoders.opera_ce import OperaCEEncoder, load_opera_ce
+from acula_edge.encoders.opera_ct import OperaCTEncoder, load_opera_ct
+from acula_edge.encoders.opera_gt import OperaGTEncoder, load_opera_gt
 from acula_edge.encoders.protocol import AudioEncoder
 from acula_edge.encoders.small import SmallEncoder
 from acula_edge.encoders.whisper import WhisperEncoder, load_whisper
@@ -21,22 +25,32 @@ from acula_edge.errors import UsageError
 
 @dataclass(frozen=True)
 class EncoderEntry:
-    """`empty` builds the architecture (weights come later), `pretrained` with its first weights."""
+    """`empty` builds the architecture (weights come later), `pretrained` with its first weights.
+
+    `weights` names them in the table of weights; None: there are none, or they are the user's own.
+    """
 
     empty: Callable[[AudioContract], AudioEncoder]
     pretrained: Callable[[AudioContract], AudioEncoder]
+    weights: str | None = None
 
 
 def _published(
     name: str, empty: Callable[[], AudioEncoder], load: Callable[[Path], AudioEncoder]
 ) -> EncoderEntry:
     """An encoder of fixed architecture whose weights are the entry `name` of the table of weights."""
-    return EncoderEntry(lambda _contract: empty(), lambda _contract: load(weights.folder(name)))
+    return EncoderEntry(lambda _contract: empty(), lambda _contract: load(weights.folder(name)), name)
 
 
 ENCODERS: dict[str, EncoderEntry] = {
     "openwakeword": _published("openwakeword", OpenWakeWordEncoder, load_openwakeword),
     "whisper-base": _published("whisper-base", WhisperEncoder, load_whisper),
+    "whisper-base-3": _published(
+        "whisper-base", partial(WhisperEncoder, n_layers=3), partial(load_whisper, n_layers=3)
+    ),
+    "opera-ct": _published("opera-ct", OperaCTEncoder, load_opera_ct),
+    "opera-ce": _published("opera-ce", OperaCEEncoder, load_opera_ce),
+    "opera-gt": _published("opera-gt", OperaGTEncoder, load_opera_gt),
     "ast": _published("ast", transformers_audio.empty_ast, transformers_audio.load_ast),
     "clap": _published("clap", transformers_audio.empty_clap, transformers_audio.load_clap),
     "audiomae": _published("audiomae", AudioMAEEncoder, load_audiomae),
