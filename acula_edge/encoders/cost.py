@@ -58,7 +58,7 @@ def _facts(name: str, contract: AudioContract) -> EncoderFacts:
     encoder = empty(name, contract)
     heard = encoder.contract
     parameters, macs = count(encoder)
-    known = weights.WEIGHTS.get(name)
+    source = ENCODERS[name].weights
     return EncoderFacts(
         name=name,
         dim=encoder.dim,
@@ -67,8 +67,8 @@ def _facts(name: str, contract: AudioContract) -> EncoderFacts:
         ssl=_OBJECTIVES.get(name, "COLA on halves"),
         sample_rate_hz=heard.sample_rate_hz,
         features=heard.features,
-        licence=known.licence if known else "none needed",
-        here=weights.installed(name) if known else True,
+        licence=weights.WEIGHTS[source].licence if source else "none needed",
+        here=source is None or weights.installed(source),
     )
 
 

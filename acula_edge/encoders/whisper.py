@@ -29,7 +29,7 @@ _MELS = 80
 _WIDTH = 512
 _HEADS = 8
 _LAYERS = 6
-_TRUNK_LAYERS = 4
+_TOP_LAYERS = {3: 1, 6: 2}  # of an encoder of so many layers
 _POSITIONS = 1500
 # Parts of CTranslate2's names, and what they are called here.
 _RENAMES = (
@@ -72,7 +72,11 @@ class WhisperLayer(nn.Module):
 
 
 class WhisperEncoder(AudioEncoder):
-    """Log-mel, two convolutions, six layers, then mean and standard deviation over time (1024-d)."""
+    """Log-mel, two convolutions, six layers, then mean and standard deviation over time (1024-d).
+
+    Or the first three layers alone, without the final normalisation, which is made for the sixth: the
+    early layers hold more of a heart or lung sound than the late ones, whose work is to find words.
+    """
 
     contract = EncoderContract(RATE_HZ, 30.0, "80 mels, 0-8000 Hz, window 25 ms, hop 10 ms")
     caches_trunk = True
@@ -80,36 +84,37 @@ class WhisperEncoder(AudioEncoder):
     pretrained = True
     positions: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, n_layers: int = _LAYERS) -> None:
         super().__init__()
+        self._n_trunk = n_layers - _TOP_LAYERS[n_layers]
         self.log_mel = WhisperMel(_MELS)
         self.conv1 = nn.Conv1d(_MELS, _WIDTH, 3, padding=1)
         self.conv2 = nn.Conv1d(_WIDTH, _WIDTH, 3, stride=2, padding=1)
         self.register_buffer("positions", torch.zeros(_POSITIONS, _WIDTH))
-        self.layers = nn.ModuleList(WhisperLayer() for _ in range(_LAYERS))
-        self.norm = nn.LayerNorm(_WIDTH)
+        self.layers = nn.ModuleList(WhisperLayer() for _ in range(n_layers))
+        self.norm = nn.LayerNorm(_WIDTH) if n_layers == _LAYERS else nn.Identity()
         self.similarity = BilinearSimilarity(_WIDTH)
 
     def trunk(self, waveform: Tensor) -> Tensor:
-        """(B, samples) -> (B, T, 512): convolutions and four layers, every 20 ms of the first 30 s."""
+        """(B, samples) -> (B, T, 512): convolutions and layers, every 20 ms of the first 30 s."""
         with torch.no_grad():
             mel = self.log_mel(waveform[:, :MAX_SAMPLES])
         x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)
         x = x + self.positions[: x.shape[1]]
-        for layer in self.layers[:_TRUNK_LAYERS]:
+        for layer in self.layers[: self._n_trunk]:
             x = layer(x)
         return x
 
     def top(self, hidden: Tensor) -> Tensor:
-        """(B, T, 512) -> (B, T, 512): the last two layers and the final normalisation."""
-        for layer in self.layers[_TRUNK_LAYERS:]:
+        """(B, T, 512) -> (B, T, 512): the last layers and the final normalisation."""
+        for layer in self.layers[self._n_trunk :]:
             hidden = layer(hidden)
         frames: Tensor = self.norm(hidden)
         return frames
 
     def trunk_modules(self) -> Sequence[nn.Module | nn.Parameter]:
-        """Both convolutions and the first four layers."""
-        return [self.conv1, self.conv2, self.layers[:_TRUNK_LAYERS]]
+        """Both convolutions and all layers but the last two, or of three layers all but the last."""
+        return [self.conv1, self.conv2, self.layers[: self._n_trunk]]
 
     def pool(self, frames: Tensor) -> Tensor:
         """(B, T, 512) -> (B, 1024): mean and standard deviation over time."""
@@ -125,8 +130,8 @@ class WhisperEncoder(AudioEncoder):
         return cola_loss(first, second, self.similarity)
 
 
-def load_whisper(folder: Path) -> WhisperEncoder:
-    """The pretrained encoder from the CTranslate2 file in `folder`; the decoder is left out.
+def load_whisper(folder: Path, n_layers: int = _LAYERS) -> WhisperEncoder:
+    """The first `n_layers` (3 or 6) of the encoder in the CTranslate2 file in `folder`.
 
     Raises ArtifactError if the file is damaged or holds another model.
     """
@@ -138,7 +143,9 @@ def load_whisper(folder: Path) -> WhisperEncoder:
         )
     own = (name for name in model.tensors if name.startswith("encoder/") and name != "encoder/num_heads")
     state = {_renamed(name): model.tensors[name].float() for name in own}
-    encoder = WhisperEncoder()
+    encoder = WhisperEncoder(n_layers)
+    if n_layers < _LAYERS:
+        state = {name: value for name, value in state.items() if name in encoder.state_dict()}
     state |= {f"similarity.{name}": value for name, value in encoder.similarity.state_dict().items()}
     try:
         encoder.load_state_dict(state)

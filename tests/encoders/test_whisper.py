@@ -87,6 +87,16 @@ def test_port_equals_the_original_on_real_clips(
         assert np.abs(frames - expected).max() < MAX_FRAME_ERROR
 
 
+def test_three_layers_are_the_first_half_of_six(folder: Path, encoder: WhisperEncoder) -> None:
+    short = load_whisper(folder, 3)
+    waveform = torch.randn(1, 2 * RATE_HZ, generator=torch.Generator().manual_seed(1)) * 0.1
+    after_fourth = encoder.trunk(waveform)
+    assert torch.equal(encoder.layers[3](short.frames(waveform)), after_fourth)
+    short.freeze_trunk()
+    learning = {name.split(".")[1] for name, value in short.named_parameters() if value.requires_grad}
+    assert learning == {"2", "project", "norm", "weight"}  # the third layer and the COLA head
+
+
 def test_a_clip_keeps_its_length_up_to_thirty_seconds(encoder: WhisperEncoder) -> None:
     with torch.no_grad():
         assert encoder.trunk(torch.zeros(2, RATE_HZ)).shape == (2, 50, 512)
