@@ -6,6 +6,7 @@ mean frame; the frames of a spectrogram transformer are its patches, averaged ov
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,34 @@ def load_folder(folder: Path) -> TransformersAudioEncoder:
     return _loaded(*_described(folder), folder)
 
 
+def description(encoder: TransformersAudioEncoder) -> dict[str, Any]:
+    """What `from_description` needs: the network's config and the extractor's settings, as JSON values."""
+    config, extractor = encoder.network.config, encoder.extractor
+    return {
+        "config": json.loads(config.to_json_string(use_diff=False)),
+        "extractor": json.loads(extractor.to_json_string()),
+    }
+
+
+def from_description(described: dict[str, Any]) -> TransformersAudioEncoder:
+    """The architecture that `description` was taken of, with random weights.
+
+    Raises ArtifactError if it is not one that transformers knows.
+    """
+    try:
+        with silenced():
+            import transformers
+
+            config = transformers.AutoConfig.for_model(**described["config"])
+            kind = getattr(transformers, described["extractor"]["feature_extractor_type"])
+            if not issubclass(kind, transformers.FeatureExtractionMixin):
+                raise TypeError(f"{kind.__name__} is no feature extractor")
+            extractor = kind.from_dict(described["extractor"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"the encoder's network is not described as it must be: {error!r}") from None
+    return _empty(config, extractor)
+
+
 def _ast() -> tuple[Any, Any]:
     with silenced():
         from transformers import ASTConfig, ASTFeatureExtractor
@@ -207,7 +236,10 @@ def _empty(config: Any, extractor: Any) -> TransformersAudioEncoder:
     with silenced():
         from transformers import AutoModel, ClapAudioModel
 
-        build = {"clap": lambda both: ClapAudioModel(both.audio_config)}
+        build = {
+            "clap": lambda both: ClapAudioModel(both.audio_config),
+            "clap_audio_model": ClapAudioModel,
+        }
         model = build.get(config.model_type, AutoModel.from_config)(_still(config))
     return TransformersAudioEncoder(model, extractor).eval()
 
