@@ -195,7 +195,7 @@ def _is_export(folder: Path) -> bool:
 
 
 def _card(model: TeacherModel, config: AculaEdgeConfig) -> str:
-    known = weights.WEIGHTS.get(config.encoder)
+    source = ENCODERS[config.encoder].weights if config.network is None else None
     contract = model.contract
     return _CARD_TEXT.format(
         name=config.encoder,
@@ -206,7 +206,7 @@ def _card(model: TeacherModel, config: AculaEdgeConfig) -> str:
         clip_seconds=contract.clip_samples / contract.sample_rate_hz,
         features=model.encoder.contract.features,
         parameters=sum(value.numel() for value in model.encoder.parameters()),
-        licence=known.licence if known else "its own",
+        licence=weights.WEIGHTS[source].licence if source else "its own",
         provenance="\n".join(f"| {key} | {value} |" for key, value in config.provenance.items()),
     )
 

@@ -114,11 +114,13 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path, weights_home: Path
     export_encoder(teacher(pretrained("small", CONTRACT, seed=0)), "small", out, PROVENANCE)
     before = (out / "model.safetensors").read_bytes()
     other = teacher(load_openwakeword(weights_home / "openwakeword"))
+    assert "| licence of its first weights | its own |" in (out / CARD).read_text(encoding="utf-8")
     with pytest.raises(ExistsError, match="out exists already"):
         export_encoder(other, "openwakeword", out, PROVENANCE)
     assert (out / "model.safetensors").read_bytes() == before
     export_encoder(other, "openwakeword", out, PROVENANCE, force=True)
     assert json.loads((out / "config.json").read_text(encoding="utf-8"))["encoder"] == "openwakeword"
+    assert "| licence of its first weights | Apache-2.0 |" in (out / CARD).read_text(encoding="utf-8")
 
 
 def test_force_replaces_an_export_alone(tmp_path: Path) -> None:
