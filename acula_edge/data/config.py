@@ -27,7 +27,10 @@ class SplitFractions(BaseModel):
 
 
 class DataConfig(BaseModel):
-    """The data stage: `tasks` are asked beside the known ones; `contract` has no normalisation yet."""
+    """The data stage: `tasks` are asked beside the known ones; `contract` has no normalisation yet.
+
+    `surface_forms` is how many differently phrased reports a recording gets.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,6 +39,7 @@ class DataConfig(BaseModel):
     max_broken_fraction: float = Field(default=0.05, ge=0, le=1)
     min_seconds: float = Field(default=0.5, gt=0)
     tasks: tuple[Task, ...] = ()
+    surface_forms: int = Field(default=4, ge=1)
     contract: AudioContract = AudioContract()
     simulated_patients: int = Field(default=120, ge=12)
 

@@ -21,8 +21,10 @@ class Recording:
 
     `patient` is empty where the source does not name it. `group` is the unit that is never cut by a
     split (patient, source database, or the recording itself). `labels` holds, for each task that the
-    recording takes part in, the class index. `start` and `n_samples` locate its int16 samples in the
-    split's audio file, at `sample_rate_hz`.
+    recording takes part in, the class index. `reports` say the same in several ways, the plain one
+    first; where nothing clinical is known there are none, and the recording serves self-supervision
+    alone. `start` and `n_samples` locate its int16 samples in the split's audio file, at
+    `sample_rate_hz`.
     """
 
     id: str
@@ -35,9 +37,14 @@ class Recording:
     start: int
     n_samples: int
     sha256: str
-    report: str = ""
+    reports: tuple[str, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def report(self) -> str:
+        """The plain report; empty if there is none."""
+        return self.reports[0] if self.reports else ""
 
     @property
     def seconds(self) -> float:
@@ -51,4 +58,4 @@ class Recording:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Recording:
         """From the JSON object that `to_json` gave."""
-        return cls(**{**row, "split": Split(row["split"])})
+        return cls(**{**row, "split": Split(row["split"]), "reports": tuple(row["reports"])})

@@ -31,12 +31,14 @@ _FEW_SOURCES = 4
 class Member:
     """What a recording brings to the split: its row, its sounds, and its classes.
 
-    Recordings that share one of `sounds` are copies, or the same sound through another filter.
+    Recordings that share one of `sounds` are copies, or the same sound through another filter. Of one
+    that is not `known` nothing clinical is said.
     """
 
     row: SourceRow
     sounds: frozenset[str]
     strata: frozenset[str]
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Unit:
     n_recordings: int
     strata: frozenset[str]
     official: Split | None
+    known: bool
 
 
 def owner(row: SourceRow) -> str:
@@ -104,7 +107,9 @@ def assign_splits(members: Sequence[Member], fractions: SplitFractions, seed: in
     placed: dict[str, Split] = {}
     pools: dict[tuple[str, tuple[Split, ...]], list[Unit]] = defaultdict(list)
     for unit in _units(members, groups, official):
-        if unit.official is None:
+        if not unit.known and unit.official is None:
+            placed[unit.name] = Split.TRAIN  # there is nothing to score, and much to hear
+        elif unit.official is None:
             pools[unit.dataset, tuple(Split)].append(unit)
         elif unit.official is Split.TRAIN and Split.VAL not in official.get(unit.dataset, {Split.VAL}):
             pools[unit.dataset, (Split.TRAIN, Split.VAL)].append(unit)
@@ -129,6 +134,7 @@ def _units(
             n_recordings=len(found),
             strata=frozenset[str]().union(*(member.strata for member in found)) or frozenset({""}),
             official=_official_part(group, [member.row for member in found], official),
+            known=any(member.known for member in found),
         )
         for group, found in sorted(by_group.items())
     ]

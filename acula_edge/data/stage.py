@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from acula_edge.data.config import DataConfig
 from acula_edge.data.dataset import Dataset, audio_file
 from acula_edge.data.folder import Folder, folder_digest, read_folder
 from acula_edge.data.recording import Recording, Split
-from acula_edge.data.reports import clinical_report
+from acula_edge.data.reports import surface_forms
 from acula_edge.data.simulator import SIMULATED_DATASETS, simulate
 from acula_edge.data.splits import Member, assign_splits, group_members
 from acula_edge.data.takes import Take, refuse_broken, sounds_of, take_all
@@ -102,15 +102,19 @@ def _write(config: DataConfig, folder: Folder, writer: ArtifactWriter) -> Datase
 
 def _recordings(config: DataConfig, takes: Sequence[Take], tasks: Sequence[Task]) -> list[Recording]:
     labels = [_labels(take, tasks) for take in takes]
+    reports = [
+        surface_forms(take.row.dataset, take.row.values, config.surface_forms, config.seed) for take in takes
+    ]
     members = [
-        Member(take.row, sounds, frozenset(f"{task}={label}" for task, label in found.items()))
-        for take, sounds, found in zip(takes, sounds_of(takes), labels, strict=True)
+        Member(take.row, sounds, frozenset(f"{task}={label}" for task, label in found.items()), bool(said))
+        for take, sounds, found, said in zip(takes, sounds_of(takes), labels, reports, strict=True)
     ]
     splits = assign_splits(members, config.fractions, config.seed)
     ends = dict.fromkeys(Split, 0)
     recordings = []
-    for take, found, split, group in zip(takes, labels, splits, group_members(members), strict=True):
-        recordings.append(_recording(take, found, split, group, ends[split]))
+    groups = group_members(members)
+    for take, found, said, split, group in zip(takes, labels, reports, splits, groups, strict=True):
+        recordings.append(replace(_recording(take, split, group, ends[split]), labels=found, reports=said))
         ends[split] += take.n_samples
     return recordings
 
@@ -120,7 +124,7 @@ def _labels(take: Take, tasks: Sequence[Task]) -> dict[str, int]:
     return {name: label for name, label in found.items() if label is not None}
 
 
-def _recording(take: Take, labels: dict[str, int], split: Split, group: str, start: int) -> Recording:
+def _recording(take: Take, split: Split, group: str, start: int) -> Recording:
     return Recording(
         id=take.row.id,
         path=take.row.path,
@@ -132,8 +136,6 @@ def _recording(take: Take, labels: dict[str, int], split: Split, group: str, sta
         start=start,
         n_samples=take.n_samples,
         sha256=take.sha256,
-        report=clinical_report(take.row.dataset, take.row.values),
-        labels=labels,
         metadata=take.row.values,
     )
 
