@@ -61,14 +61,14 @@ class OperaCEEncoder(OperaColaEncoder):
         self.efficientnet = EfficientNetB0()
 
     def early(self, mel: Tensor) -> Tensor:
-        """(B, frames, 64) -> (B, T, 4, 112), T being about frames / 16."""
+        """(B, frames, 64) -> (B, T, 3, 112), T being about frames / 16."""
         maps = self.efficientnet.stem(self.cnn1(mel.unsqueeze(1)))
         for block in self.efficientnet._blocks[:_TRUNK]:
             maps = block(maps)
         return maps.permute(0, 2, 3, 1)
 
     def top(self, hidden: Tensor) -> Tensor:
-        """(B, T, 4, 112) -> (B, T', 1280), T' being half of T, rounded up or down."""
+        """(B, T, 3, 112) -> (B, T', 1280), T' being half of T, rounded up or down."""
         maps = hidden.permute(0, 3, 1, 2)
         for block in self.efficientnet._blocks[_TRUNK:]:
             maps = block(maps)

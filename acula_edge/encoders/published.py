@@ -52,15 +52,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        state = dict(checkpoint["state_dict"])
     except OSError as error:
         raise ArtifactError(f"{path} can not be read ({error.strerror}); add the weights again") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ArtifactError(
-            f"{path} is not a checkpoint of weights ({reason}); add the weights again"
-        ) from None
-    wrong = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
+        raise ArtifactError(f"{path} is damaged or holds more than weights; add the weights again") from None
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict):
+        raise ArtifactError(f"{path} has no state_dict, as checkpoints have; add the weights again")
+    wrong = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if wrong:
         raise ArtifactError(f"{path} holds {wrong[0]}, which is no tensor; add the weights again")
     return state
