@@ -179,6 +179,29 @@ class Artifact:
         extra = sorted(name for name in _files_under(self.path) if name not in known | {MANIFEST, MEASURED})
         return problems + [f"{name} is not listed in {MANIFEST}" for name in extra]
 
+    def copy_files(self, folder: Path) -> None:
+        """Copy every listed file into `folder`, the manifest left out."""
+        for name in (*(entry.name for entry in self.manifest.files), *self.manifest.measured):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.path / name, folder / name)
+
+    def copy(self, out: Path, force: bool = False) -> Artifact:
+        """The same artifact at `out`; one that is there already is left alone.
+
+        Raises ExistsError if `out` holds anything else and `force` is not given.
+        """
+        if out.exists() and not force:
+            try:
+                there = Artifact.open(out, self.manifest.kind)
+            except ArtifactError:
+                there = None
+            if there and there.digest == self.digest and not there.verify():
+                return there
+        with ArtifactWriter(out, force=force) as writer:
+            self.copy_files(writer.path)
+            own = {name: getattr(self.manifest, name) for name in Description.__dataclass_fields__}
+            return writer.commit(Description(**own), self.manifest.measured)
+
     @property
     def parent(self) -> Parent:
         """This artifact as a parent of another."""

@@ -8,9 +8,11 @@ no stage: a build with nothing to do takes a moment.
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
+import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ from quantize.config import QuantizeConfig
 from targets.config import TargetConfig
 
 _KEY_CHARACTERS = 16  # of a key in a folder's name
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,14 @@ class BuildConfig(BaseModel):
     bench: BenchConfig = BenchConfig()
 
     @classmethod
-    def load(cls, file: Path | None, target: str, seed: int | None) -> BuildConfig:
+    def load(cls, file: Path | None, target: str | None, seed: int | None) -> BuildConfig:
         """Defaults, overlaid by a TOML file, overlaid by the target's name and a seed for all stages.
 
         Raises UsageError naming the file, the key and what is wrong with it.
         """
         values = _read_toml(file) if file else {}
-        values["target"] = {**values.get("target", {}), "name": target}
+        if target is not None:
+            values["target"] = {**values.get("target", {}), "name": target}
         if seed is not None:
             for section in cls.model_fields:
                 values[section] = {**values.get(section, {}), "seed": seed}
@@ -118,10 +122,50 @@ def build(config: BuildConfig, data: Path | None, work: Path, out: Path, force: 
     if out.exists() and not force and not all_cached:
         raise ExistsError(f"{out} exists already; choose another --out or give --force")
     with _locked(work):
-        made: dict[ArtifactKind, Artifact] = {}
-        for number, stage in enumerate(STAGES, start=1):
-            made[stage.kind] = _make(stage, config, Inputs(data, made), work, f"[{number}/{len(STAGES)}]")
-        return _deliver(made, out, force)
+        return _deliver(_make_all(STAGES, config, data, work), out, force)
+
+
+def make(config: BuildConfig, data: Path | None, work: Path, last: ArtifactKind) -> Artifact:
+    """The artifact of kind `last`: the stages up to it that are not cached are run.
+
+    Where torchrun started several processes, the first one does what is not training, and the others
+    wait for it.
+    """
+    stages = STAGES[: [stage.kind for stage in STAGES].index(last) + 1]
+    if int(os.environ.get("RANK", "0")) > 0:
+        return _join(stages, config, data, work)
+    with _locked(work):
+        return _make_all(stages, config, data, work)[last]
+
+
+def _make_all(
+    stages: Sequence[Stage], config: BuildConfig, data: Path | None, work: Path
+) -> dict[ArtifactKind, Artifact]:
+    made: dict[ArtifactKind, Artifact] = {}
+    for number, stage in enumerate(stages, start=1):
+        made[stage.kind] = _make(stage, config, Inputs(data, made), work, f"[{number}/{len(stages)}]")
+    return made
+
+
+def _join(stages: Sequence[Stage], config: BuildConfig, data: Path | None, work: Path) -> Artifact:
+    """Take part in the last stage, once the first process has made what it is made from."""
+    made: dict[ArtifactKind, Artifact] = {}
+    *before, last = stages
+    for stage in before:
+        made[stage.kind] = _wait_for(stage, config, Inputs(data, made), work)
+    inputs = Inputs(data, made)
+    out = _out(last, config, inputs, work)
+    assert out is not None, "every stage before this one has run"
+    return _whole(out, last.kind) or last.run(getattr(config, last.section), inputs, out)
+
+
+def _wait_for(stage: Stage, config: BuildConfig, inputs: Inputs, work: Path) -> Artifact:
+    """If the first process fails, torchrun ends this one too."""
+    out = _out(stage, config, inputs, work)
+    assert out is not None, "every stage before this one has run"
+    while (artifact := _whole(out, stage.kind)) is None:
+        time.sleep(_POLL_S)
+    return artifact
 
 
 def _make(stage: Stage, config: BuildConfig, inputs: Inputs, work: Path, label: str) -> Artifact:
@@ -149,9 +193,7 @@ def _deliver(made: Mapping[ArtifactKind, Artifact], out: Path, force: bool) -> A
         raise ExistsError(f"{out} holds something else; choose another --out or give --force")
     with ArtifactWriter(out, force=force) as writer:
         for artifact in (bundle, report):
-            for name in (*(entry.name for entry in artifact.manifest.files), *artifact.manifest.measured):
-                (writer.path / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(artifact.file(name), writer.path / name)
+            artifact.copy_files(writer.path)
         description = Description(
             kind=ArtifactKind.BUNDLE,
             key=digest_of([parent.digest for parent in parents]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acula_edge.commands.options import Json
+from acula_edge.commands.options import Data, Json, Seed, Work
 from acula_edge.commands.output import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -18,18 +18,13 @@ if TYPE_CHECKING:
 
 def build(
     target: Annotated[str, typer.Option(help="What to build for; `acula-edge targets` lists them.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Recordings folder with a metadata.csv. Without it, recordings are simulated."),
-    ] = None,
+    data: Data = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with a section for each stage.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where the bundle goes.  [default: build/TARGET]", show_default=False)
     ] = None,
-    work: Annotated[Path, typer.Option(help="Where each stage's result is kept, to be used again.")] = Path(
-        ".acula-edge"
-    ),
-    seed: Annotated[int | None, typer.Option(help="Seed of every stage.", min=0)] = None,
+    work: Work = Path(".acula-edge"),
+    seed: Seed = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what stands in --out.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print which stages are cached and which would run.")

@@ -12,3 +12,9 @@ RuntimeName = Literal["pte", "tflite", "onnx"]
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Recordings folder with a metadata.csv. Without it, recordings are simulated."),
+]
+Work = Annotated[Path, typer.Option(help="Where each stage's result is kept, to be used again.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of every stage.", min=0)]

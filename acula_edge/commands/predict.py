@@ -52,13 +52,14 @@ def predict(
     from acula_edge.bench.folder import tasks_of
     from acula_edge.bench.scoring import GraphScorer
     from acula_edge.bench.systems import graph_of
+    from acula_edge.commands.files import audio_files
     from acula_edge.progress import track
     from acula_edge.runtime.runner import Runtime
 
     model = Artifact.open(bundle, ArtifactKind.BUNDLE)
     tasks = tasks_of(model)
     scorer = GraphScorer.open(model, graph_of(Runtime(runtime)))
-    files = list(_files(recordings))
+    files = list(audio_files(recordings))
     results = [_score(file, scorer, tasks) for file in track(files, len(files), "Scoring recordings")]
     scored = [found for found in results if isinstance(found, _Scored)]
     failed = [found for found in results if isinstance(found, _Failed)]
@@ -69,21 +70,6 @@ def predict(
         print(f"{found.file}: not scored: {found.reason}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
-
-
-def _files(given: Sequence[Path]) -> Iterator[Path]:
-    """The files, and the audio files under the folders, each in the order of its name."""
-    from acula_edge.data.audio import SUFFIXES
-    from acula_edge.errors import DataError
-
-    for path in given:
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not found:
-            raise DataError(f"{path} holds no audio file ({', '.join(sorted(SUFFIXES))})")
-        yield from found
 
 
 def _score(file: Path, scorer: GraphScorer, tasks: Sequence[Task]) -> _Scored | _Failed:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from acula_edge.artifact import Artifact
 from acula_edge.contract import AudioContract
@@ -24,11 +25,14 @@ _BATCH = 16
 
 
 class Variant(StrEnum):
-    """Which encoder of a Teacher artifact: before alignment, after it, or the control."""
+    """Which encoder of a Teacher artifact: before alignment, after it, or a control."""
 
     BASE = "base"
     ALIGNED = "aligned"
     SHUFFLED = "shuffled"
+    CONSTANT = "constant"
+    BAG_OF_WORDS = "bag_of_words"
+    SSL_ONLY = "ssl_only"
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class TeacherModel:
         contract = AudioContract.of(artifact.manifest.contract)
         encoder = empty(artifact.read_json(TEACHER_FILE)["encoder"], contract)
         path = artifact.file(f"{variant}.safetensors")
-        tensors = load_file(path)
+        tensors = load_file(artifact.file(f"{Variant.BASE}.safetensors")) | load_file(path)
         own = (name for name in tensors if name.startswith("encoder."))
         state = {name.removeprefix("encoder."): tensors[name] for name in own}
         try:
@@ -62,9 +66,14 @@ class TeacherModel:
         probe = (tensors["probe.weight"].numpy(), tensors["probe.bias"].numpy())
         return cls(encoder.eval(), contract, *probe)
 
-    def save(self, folder: Path, variant: str) -> None:
-        """Write `<variant>.safetensors` into `folder`."""
-        tensors = {f"encoder.{name}": value.contiguous() for name, value in self.encoder.state_dict().items()}
+    def save(self, folder: Path, variant: str, base: TeacherModel | None = None) -> None:
+        """Write `<variant>.safetensors` into `folder`: of the encoder, what differs from `base`'s."""
+        known = base.encoder.state_dict() if base else {}
+        tensors = {
+            f"encoder.{name}": value.contiguous()
+            for name, value in self.encoder.state_dict().items()
+            if name not in known or not torch.equal(value, known[name])
+        }
         tensors["probe.weight"] = torch.from_numpy(self.weight)
         tensors["probe.bias"] = torch.from_numpy(self.bias)
         save_file(tensors, folder / f"{variant}.safetensors")
@@ -86,16 +95,14 @@ def embed_clips(
     encoder: AudioEncoder, clips: NDArray[np.int16], contract: AudioContract
 ) -> NDArray[np.float32]:
     """Embeddings (k, D) of clips (k, clip_samples) at the contract's rate."""
-    heard = np.stack(
-        [
-            resample(to_float32(clip), contract.sample_rate_hz, encoder.contract.sample_rate_hz)
-            for clip in clips
-        ]
-    )
     encoder.eval()
     with torch.no_grad():
-        parts = [
-            encoder.embed(torch.from_numpy(heard[start : start + _BATCH])).numpy()
-            for start in range(0, len(heard), _BATCH)
-        ]
-    return np.concatenate(parts)
+        parts = [encoder.embed(batch) for batch in torch.split(hear_clips(encoder, clips, contract), _BATCH)]
+    return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+
+
+def hear_clips(encoder: AudioEncoder, clips: NDArray[np.int16], contract: AudioContract) -> Tensor:
+    """Clips (k, clip_samples) at the contract's rate -> (k, samples) float32 at the encoder's."""
+    rate_hz = encoder.contract.sample_rate_hz
+    waveforms = [resample(to_float32(clip), contract.sample_rate_hz, rate_hz) for clip in clips]
+    return torch.from_numpy(np.stack(waveforms))

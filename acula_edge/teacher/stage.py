@@ -1,4 +1,4 @@
-"""The teacher stage: alignment, its shuffled control, probes, and targets for the student."""
+"""The teacher stage: alignment, its controls, probes, and targets for the student."""
 
 from __future__ import annotations
 
@@ -12,29 +12,34 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from acula_edge import weights
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, work_dir
 from acula_edge.checkpoint import EpochRecord
-from acula_edge.data.audio import resample, to_int16
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Recording, Split
 from acula_edge.encoders.protocol import AudioEncoder
 from acula_edge.encoders.registry import pretrained
-from acula_edge.encoders.teacher_model import TEACHER_FILE, TeacherModel, Variant, embed_clips
+from acula_edge.encoders.teacher_model import TEACHER_FILE, TeacherModel, Variant
 from acula_edge.environment import environment, key_of
-from acula_edge.language.cache import embed_cached
-from acula_edge.language.registry import load
-from acula_edge.language.whiten import centring
 from acula_edge.progress import say, track
 from acula_edge.teacher.align import AlignmentModel, align
-from acula_edge.teacher.config import TeacherConfig
+from acula_edge.teacher.config import Lesson, TeacherConfig, Tuning
 from acula_edge.teacher.distributed import Processes
-from acula_edge.teacher.lessons import shuffled
+from acula_edge.teacher.hearing import Hearing, hear_trunk, hear_waveforms
+from acula_edge.teacher.lessons import Told, teach
 from acula_edge.teacher.pairs import Pairs
 from acula_edge.teacher.pretrain import pretrain
 from acula_edge.teacher.probe import Embedded, Probe, fit_probe
 from acula_edge.teacher.prototypes import prototypes
 from acula_edge.teacher.targets import save_targets
+from acula_edge.teacher.texts import embed_reports, wordings_of
+
+# What each trained variant is taught; the base encoder is taught nothing.
+_LESSON_OF = {
+    Variant.SHUFFLED: Lesson.SHUFFLED,
+    Variant.CONSTANT: Lesson.CONSTANT,
+    Variant.BAG_OF_WORDS: Lesson.BAG_OF_WORDS,
+    Variant.SSL_ONLY: Lesson.SSL_ONLY,
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class _Scored:
 
 
 def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
-    """Align the encoder to the reports of the training patients and probe it on the tasks.
+    """Align the encoder to the reports of the training patients, train the controls, and probe them all.
 
     Raises ToolError if weights are missing, UsageError for an unknown encoder or language model.
     """
@@ -62,22 +67,25 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
     dataset = Dataset.open(inputs.dataset)
     base = pretrained(config.encoder, dataset.contract, config.seed)
     recordings = [*dataset.of(Split.TRAIN), *dataset.of(Split.VAL)]
-    train, val = _pairs(config, dataset, recordings, base.contract.sample_rate_hz)
+    hearing = _hear(config, dataset, recordings, base, work_dir(out))
+    train, val = _told(config, hearing)
     if not base.pretrained:
-        pretrain(base, train, val, config, work_dir(out))
-    aligned, history = _align(config, base, train, val, work_dir(out), Variant.ALIGNED)
-    control_pairs = (shuffled(train, config.seed), shuffled(val, config.seed))
-    control, _ = _align(config, base, *control_pairs, work_dir(out), Variant.SHUFFLED)
+        pretrain(base, train.pairs, val.pairs, config, work_dir(out))
+    trained: dict[Variant, AlignmentModel] = {}
+    histories: dict[str, list[EpochRecord]] = {}
+    for variant, lesson in {Variant.ALIGNED: config.teaches, **_LESSON_OF}.items():
+        pairs = teach(lesson, train, val, config.seed)
+        trained[variant], histories[variant] = _align(config, base, pairs, hearing, work_dir(out), variant)
     Processes.here().only_first_goes_on()
-    encoders = {Variant.BASE: base, Variant.ALIGNED: aligned.encoder, Variant.SHUFFLED: control.encoder}
-    scored = {name: _score(encoder, dataset, recordings, name) for name, encoder in encoders.items()}
+    encoders = {Variant.BASE: base} | {name: model.encoder for name, model in trained.items()}
+    scored = {name: _score(encoder, hearing, name) for name, encoder in encoders.items()}
     with ArtifactWriter(out) as writer:
-        for name, variant in scored.items():
-            variant.model.save(writer.path, name)
-        _save_heads(aligned, dataset, recordings[: len(train.sources)], train, writer.path)
+        for name, found in scored.items():
+            found.model.save(writer.path, name, None if name is Variant.BASE else scored[Variant.BASE].model)
+        _save_heads(trained[Variant.ALIGNED], dataset, train, recordings, writer.path)
         best = scored[Variant.ALIGNED]
         save_targets(recordings, best.clips, best.model, writer.path)
-        writer.write_json(TEACHER_FILE, _summary(config, dataset, scored, history))
+        writer.write_json(TEACHER_FILE, _summary(config, dataset, scored, histories))
         return writer.commit(
             Description(
                 kind=ArtifactKind.TEACHER,
@@ -92,53 +100,64 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
         )
 
 
-def _pairs(
-    config: TeacherConfig, dataset: Dataset, recordings: Sequence[Recording], rate_hz: int
-) -> tuple[Pairs, Pairs]:
-    """Training and validation pairs; the report embeddings are centred on the training reports."""
-    say(f"Reports: {len({item.report for item in recordings})} different texts through {config.language}")
-    texts = embed_cached(
-        load(config.language), [item.report for item in recordings], weights.home() / "embeddings"
+def _hear(
+    config: TeacherConfig, dataset: Dataset, recordings: Sequence[Recording], base: AudioEncoder, work: Path
+) -> Hearing:
+    """The trunk's features where it does not learn, waveforms otherwise."""
+    if config.tuning is Tuning.TOP and base.caches_trunk and base.pretrained:
+        return hear_trunk(dataset, recordings, base, work)
+    return hear_waveforms(dataset, recordings, base)
+
+
+def _told(config: TeacherConfig, hearing: Hearing) -> tuple[Told, Told]:
+    """Training and validation pairs with their reports."""
+    recordings = hearing.recordings
+    wordings = wordings_of(recordings, config.surface_forms)
+    pairs = Pairs(
+        hearing.inputs,
+        embed_reports(config, recordings, wordings),
+        np.array([bool(forms[0]) for forms in wordings]),
+        tuple(item.dataset for item in recordings),
+        hearing.rate_hz,
     )
-    n_train = sum(item.split is Split.TRAIN for item in recordings)
-    texts = centring(texts[:n_train])(texts)
-    heard = tuple(_hear(dataset, item, rate_hz) for item in track(recordings, len(recordings), "audio"))
-    sources = tuple(item.dataset for item in recordings)
-    paired = np.array([bool(item.report) for item in recordings])
-    both = Pairs(heard, texts[:, None], paired, sources, rate_hz)
-    return both.part(slice(n_train)), both.part(slice(n_train, None))
-
-
-def _hear(dataset: Dataset, recording: Recording, rate_hz: int) -> NDArray[np.int16]:
-    """A recording as the encoder hears it: in the device's band, at the encoder's rate."""
-    device_hz = dataset.contract.sample_rate_hz
-    return to_int16(resample(dataset.waveform(recording, device_hz), device_hz, rate_hz))
+    train, val = hearing.train_and_val
+    return Told(pairs.part(train), wordings[train]), Told(pairs.part(val), wordings[val])
 
 
 def _align(
-    config: TeacherConfig, base: AudioEncoder, train: Pairs, val: Pairs, work: Path, variant: Variant
+    config: TeacherConfig,
+    base: AudioEncoder,
+    pairs: tuple[Pairs, Pairs],
+    hearing: Hearing,
+    work: Path,
+    variant: Variant,
 ) -> tuple[AlignmentModel, list[EpochRecord]]:
     torch.manual_seed(config.seed)
-    model = AlignmentModel(copy.deepcopy(base), train.texts.shape[-1], config)
-    return model, align(model, train, val, config, work, variant)
+    model = AlignmentModel(copy.deepcopy(base), pairs[0].texts.shape[-1], config)
+
+    def validate() -> float:
+        return _probe(model.encoder, hearing, f"probe {variant}")[1].mean_validation
+
+    return model, align(model, *pairs, config, work, variant, validate if config.patience else None)
 
 
-def _score(
-    encoder: AudioEncoder, dataset: Dataset, recordings: Sequence[Recording], name: Variant
-) -> _Scored:
-    """Embed every clip and fit the probes on recordings (the mean over a recording's clips)."""
-    progress = track(recordings, len(recordings), f"embed {name}")
-    clips = [embed_clips(encoder, dataset.clips(item), dataset.contract) for item in progress]
-    means = np.stack([part.mean(axis=0) for part in clips])
-    n_train = sum(item.split is Split.TRAIN for item in recordings)
-    train = Embedded(recordings[:n_train], means[:n_train])
-    probe = fit_probe(dataset.tasks, train, Embedded(recordings[n_train:], means[n_train:]))
+def _score(encoder: AudioEncoder, hearing: Hearing, name: Variant) -> _Scored:
+    clips, probe = _probe(encoder, hearing, f"embed {name}")
     say(f"{name}: mean validation score {probe.mean_validation:.3f}")
-    return _Scored(TeacherModel(encoder, dataset.contract, probe.weight, probe.bias), clips, probe)
+    return _Scored(TeacherModel(encoder, hearing.dataset.contract, probe.weight, probe.bias), clips, probe)
+
+
+def _probe(encoder: AudioEncoder, hearing: Hearing, label: str) -> tuple[list[NDArray[np.float32]], Probe]:
+    """Embed every clip and fit the probes on recordings (the mean over a recording's clips)."""
+    progress = track(range(len(hearing.recordings)), len(hearing.recordings), label)
+    clips = [hearing.embed(encoder, index) for index in progress]
+    means = np.stack([part.mean(axis=0) for part in clips])
+    train, val = (Embedded(hearing.recordings[part], means[part]) for part in hearing.train_and_val)
+    return clips, fit_probe(hearing.dataset.tasks, train, val)
 
 
 def _save_heads(
-    model: AlignmentModel, dataset: Dataset, train: Sequence[Recording], pairs: Pairs, folder: Path
+    model: AlignmentModel, dataset: Dataset, train: Told, recordings: Sequence[Recording], folder: Path
 ) -> None:
     """`heads.safetensors`: both projection heads and a text prototype for each class of each task."""
     tensors = {
@@ -146,7 +165,9 @@ def _save_heads(
         for head in ("audio_head", "text_head")
         for name, value in getattr(model, head).state_dict().items()
     }
-    tensors |= prototypes(model.text_head, dataset.tasks, train, pairs.texts[:, 0])
+    told = [recording for recording, paired in zip(recordings, train.pairs.paired, strict=False) if paired]
+    texts = train.pairs.texts[train.pairs.paired, 0]
+    tensors |= prototypes(model.text_head, dataset.tasks, told, texts)
     save_file(tensors, folder / "heads.safetensors")
 
 
@@ -154,7 +175,7 @@ def _summary(
     config: TeacherConfig,
     dataset: Dataset,
     scored: dict[Variant, _Scored],
-    history: Sequence[EpochRecord],
+    histories: dict[str, list[EpochRecord]],
 ) -> dict[str, object]:
     return {
         "encoder": config.encoder,
@@ -164,5 +185,8 @@ def _summary(
         "variants": [str(name) for name in scored],
         "validation": {str(name): item.probe.validation for name, item in scored.items()},
         "probe_strength": {str(name): item.probe.strength for name, item in scored.items()},
-        "history": [[record.epoch, record.loss, record.score] for record in history],
+        "history": {
+            str(name): [[record.epoch, record.loss, record.score] for record in history]
+            for name, history in histories.items()
+        },
     }

@@ -40,9 +40,10 @@ def test_targets_cover_every_train_and_val_clip_and_no_test_clip(
     for item in (*dataset.of(Split.TRAIN)[:3], *dataset.of(Split.VAL)[:3]):
         clips = dataset.clips(item)
         expected = embed_clips(model.encoder, clips, dataset.contract)
-        assert np.abs(targets[f"embedding.{item.id}"].numpy() - expected).max() < 1e-4
+        stored = targets[f"embedding.{item.id}"].numpy()  # through the trunk's float16 features
+        assert np.abs(stored - expected).max() < 2e-3 * np.abs(expected).max()
         logits = expected @ model.weight.T + model.bias
-        assert np.abs(targets[f"logits.{item.id}"].numpy() - logits).max() < 1e-3
+        assert np.abs(targets[f"logits.{item.id}"].numpy() - logits).max() < 2e-2
 
 
 def test_recording_logits_are_the_probe_of_the_mean_clip(
@@ -63,12 +64,12 @@ def test_summary_reports_every_variant_on_the_tasks_that_val_can_score(
 ) -> None:
     summary = mini_teacher.read_json(TEACHER_FILE)
     scorable = {task.name for task in Dataset.open(mini_dataset).tasks}
-    assert summary["variants"] == ["base", "aligned", "shuffled"]
+    assert summary["variants"] == [str(variant) for variant in Variant]
     for scores in summary["validation"].values():
         assert scores
         assert set(scores) <= scorable
         assert all(0 <= value <= 1 for value in scores.values())
-    assert len(summary["history"]) == mini_teacher.manifest.config["epochs"]
+    assert len(summary["history"]["aligned"]) == mini_teacher.manifest.config["epochs"]
 
 
 def test_prototypes_are_unit_vectors_of_the_classes_in_train(
