@@ -5,20 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import (
-    Gemma3Config,
-    Gemma3ForConditionalGeneration,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
+from transformers import LlamaForCausalLM
 
 from acula_edge import weights
 from acula_edge.errors import ToolError, UsageError
@@ -26,64 +18,15 @@ from acula_edge.language.loading import Source, device, load_model, precision
 from acula_edge.language.registry import find, load
 from acula_edge.language.transformers_encoder import TransformersEncoder
 from acula_edge.language.whiten import centring
+from tests.language.models import WORDS, gemma, save
+from tests.language.models import llama as make_llama
 
-WORDS = ["[PAD]", "[UNK]", "a", "heart", "lung", "murmur", "wheeze", "crackle", "is", "heard"]
-WORDS += ["over", "the", "left", "right", "base"]
 TEXTS = ("murmur", "a wheeze is heard", "a crackle is heard over the left lung base", "the right heart")
-
-
-def _llama(folder: Path) -> None:
-    config = LlamaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=128,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-
-
-def _gemma(folder: Path) -> None:
-    text = {
-        "vocab_size": len(WORDS),
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "max_position_embeddings": 128,
-        "pad_token_id": 0,
-        "bos_token_id": 2,
-        "eos_token_id": 3,
-    }
-    vision = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 28,
-        "patch_size": 14,
-    }
-    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4, image_token_index=5)
-    Gemma3ForConditionalGeneration(config).save_pretrained(folder)
-
-
-def _save(folder: Path, make: Callable[[Path], None]) -> Path:
-    torch.manual_seed(0)
-    make(folder)
-    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(
-        tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]", padding_side="left"
-    ).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _save(tmp_path_factory.mktemp("llama"), _llama)
+    return save(tmp_path_factory.mktemp("llama"), make_llama)
 
 
 def _alone(folder: Path, text: str, drop: bool) -> np.ndarray:
@@ -118,7 +61,7 @@ def test_settings_and_weights_change_the_fingerprint(llama: Path, tmp_path: Path
     ]
     assert len({encoder.fingerprint for encoder in encoders}) == len(encoders)
     assert TransformersEncoder("tiny", source, layer=2).fingerprint == encoders[0].fingerprint
-    assert load(str(llama)).fingerprint != load(str(_save(tmp_path / "gemma", _gemma))).fingerprint
+    assert load(str(llama)).fingerprint != load(str(save(tmp_path / "gemma", gemma))).fingerprint
 
 
 @pytest.mark.parametrize("layer", [-3, -2, -1, 0, 1, 2])
@@ -182,7 +125,7 @@ def test_gguf_files_are_found_in_a_folder_and_one_is_taken(tmp_path: Path) -> No
 
 
 def test_the_medgemma_family_loads_without_its_images(tmp_path: Path) -> None:
-    encoder = load(str(_save(tmp_path / "gemma", _gemma)))
+    encoder = load(str(save(tmp_path / "gemma", gemma)))
     assert encoder.dim == 32
     batch = encoder.embed(TEXTS)
     np.testing.assert_allclose(batch, np.concatenate([encoder.embed([text]) for text in TEXTS]), atol=1e-5)

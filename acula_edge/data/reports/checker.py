@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from acula_edge.data.reports.facts import Facts, denied
 from acula_edge.data.reports.mentions import Reading, normal, read
-from acula_edge.data.reports.vocabulary import PLAIN
+from acula_edge.data.reports.plain import PLAIN
 
 
 class Fault(StrEnum):
@@ -135,8 +135,8 @@ def _runs(words: list[str]) -> set[tuple[str, ...]]:
 
 
 _RULES: tuple[Callable[[_Case], Objection | None], ...] = (
-    _error_text,
     _prompt_echo,
+    _error_text,
     _language,
     _length,
     _truncated,

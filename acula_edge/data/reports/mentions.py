@@ -51,8 +51,8 @@ _BEFORE = re.compile(
     r"lacking|denies|rather than|instead of|excludes|excluded)\b"
 )
 _AFTER = re.compile(
-    r"(?<!not )(?<!not be )(?<!not been )\b(?:absent|not (?:heard|present|detected|audible|found|noted|observed|seen|there|identified)|none|"
-    r"negative|excluded|ruled out|denied|inaudible)\b"
+    r"(?<!not )(?<!not be )(?<!not been )\b(?:absent|none|negative|excluded|ruled out|denied|inaudible|"
+    r"not (?:heard|present|detected|audible|found|noted|observed|seen|there|identified))\b"
 )
 # "no wheeze and crackles": a denial reaches over `or`, and over commas of a list, and no further.
 _END = re.compile(r"\b(?:and|but|with|without|however|although|though|while|whereas|except|yet|only)\b|,")
