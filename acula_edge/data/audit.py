@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from acula_edge.data.audit_collection import COLLECTION, COLLECTION_CHECKS
 from acula_edge.data.audit_probes import PROBE_CHECKS
+from acula_edge.data.audit_reports import REPORT_CHECKS
+from acula_edge.data.audit_shortcuts import SHORTCUT_CHECKS
 from acula_edge.data.audit_sounds import SOUND_CHECKS
 from acula_edge.data.audit_sources import SOURCE_CHECKS
 from acula_edge.data.findings import Finding, Scene
@@ -14,15 +17,17 @@ from acula_edge.data.takes import Take
 from acula_edge.data.tasks import Task
 from acula_edge.errors import LeakError
 
+_SET_CHECKS = (*SOURCE_CHECKS, *SOUND_CHECKS, *PROBE_CHECKS, *SHORTCUT_CHECKS, *REPORT_CHECKS)
+
 
 def audit(takes: Sequence[Take], recordings: Sequence[Recording], tasks: Sequence[Task]) -> list[Finding]:
-    """Every finding on every data set; `takes` and `recordings` go together, one by one."""
-    return [
-        finding
-        for scene in _scenes(takes, recordings, tasks)
-        for check in (*SOURCE_CHECKS, *SOUND_CHECKS, *PROBE_CHECKS)
-        for finding in check(scene)
-    ]
+    """Every finding on every data set and across them; `takes` and `recordings` go together, one by one."""
+    scenes = _scenes(takes, recordings, tasks)
+    found = [finding for scene in scenes for check in _SET_CHECKS for finding in check(scene)]
+    if len(scenes) > 1:
+        whole = Scene(COLLECTION, takes, recordings, tasks)
+        found += [finding for check in COLLECTION_CHECKS for finding in check(whole)]
+    return found
 
 
 def refuse_leaks(recordings: Sequence[Recording], takes: Sequence[Take]) -> None:

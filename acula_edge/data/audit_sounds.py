@@ -23,7 +23,7 @@ def _identical(scene: Scene) -> Iterator[Finding]:
     if not sets:
         return
     across = [found for found in sets if len({take.row.patient or take.row.id for take in found}) > 1]
-    unlike = [found for found in sets if len({take.row.label for take in found}) > 1]
+    unlike = [found for found in sets if len({take.row.label for take in found} - {""}) > 1]
     yield (scene.warning if across or unlike else scene.info)(
         "identical_audio",
         f"{len(sets)} sounds stand in more than one file, {len(across)} of them under several patients, "

@@ -91,7 +91,6 @@ def _classes(scene: Scene) -> Iterator[Finding]:
 
 
 def _predictors(scene: Scene) -> Iterator[Finding]:
-    labels = [take.row.label for take in scene.takes]
     for names, values in ways_of_recording(scene.takes).items():
         v = _association(scene, values)
         rules = {task.name: _rate_rule(scene, task, values) for task in scene.tasks if task.n_logits == 1}
@@ -105,7 +104,7 @@ def _predictors(scene: Scene) -> Iterator[Finding]:
             fields=names,
             cramers_v=round(v, 3),
             rate_rule_auroc=strong,
-            labels_of_one_value=_exclusive(values, labels),
+            labels_of_one_value=_exclusive(scene, values),
         )
 
 
@@ -115,9 +114,10 @@ def _association(scene: Scene, values: list[str]) -> float:
         {
             (recording.patient or recording.id, value, take.row.label)
             for recording, take, value in zip(scene.recordings, scene.takes, values, strict=True)
+            if take.row.label
         }
     )
-    return cramers_v([value for _, value, _ in seen], [label for _, _, label in seen])
+    return cramers_v([value for _, value, _ in seen], [label for _, _, label in seen]) if seen else 0.0
 
 
 def _rate_rule(scene: Scene, task: Task, values: list[str]) -> float:
@@ -125,11 +125,12 @@ def _rate_rule(scene: Scene, task: Task, values: list[str]) -> float:
     return rate_rule_auroc([values[i] for i in chosen], positive) if len(chosen) else 0.0
 
 
-def _exclusive(values: list[str], labels: list[str]) -> dict[str, str]:
+def _exclusive(scene: Scene, values: list[str]) -> dict[str, str]:
     """Labels that stand with one value only, where there are several."""
     seen: dict[str, set[str]] = defaultdict(set)
-    for value, label in zip(values, labels, strict=True):
-        seen[label].add(value)
+    for value, take in zip(values, scene.takes, strict=True):
+        if take.row.label:
+            seen[take.row.label].add(value)
     return {label: found.pop() for label, found in sorted(seen.items()) if len(found) == 1}
 
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from acula_edge.data.ambience import Ambience, ambience
 from acula_edge.data.audio import Int16s, Sound, decode, read_bytes, resample, to_int16
 from acula_edge.data.fingerprint import Fingerprint, fingerprint, near_duplicates
 from acula_edge.data.folder import Folder, SourceRow
@@ -36,6 +37,7 @@ class Take:
     pcm_sha256: str
     clipped_fraction: float
     fingerprint: Fingerprint
+    ambience: Ambience
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def _take(root: Path, row: SourceRow, min_seconds: float, stream: BinaryIO, star
         pcm_sha256=hashlib.sha256(pcm.tobytes()).hexdigest(),
         clipped_fraction=_clipped_fraction(pcm),
         fingerprint=fingerprint(pcm, rate_hz),
+        ambience=ambience(pcm, rate_hz),
     )
 
 

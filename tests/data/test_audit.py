@@ -12,7 +12,9 @@ import pytest
 import soundfile
 
 from acula_edge.artifact import Artifact
+from acula_edge.data.ambience import ambience
 from acula_edge.data.audit import refuse_leaks
+from acula_edge.data.audit_reports import refuse_report_leak
 from acula_edge.data.config import DataConfig
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.fingerprint import fingerprint
@@ -20,7 +22,7 @@ from acula_edge.data.folder import SourceRow
 from acula_edge.data.recording import Recording, Split
 from acula_edge.data.stage import DataInputs, run
 from acula_edge.data.takes import Take
-from acula_edge.errors import LeakError
+from acula_edge.errors import DataError, LeakError
 from tests.data.sounds import noise, two_class_rows, write_folder, write_metadata
 
 Findings = list[dict[str, Any]]
@@ -92,9 +94,33 @@ def test_real_patients_are_whole(real: Artifact) -> None:
     assert not [found for found in findings if found["severity"] == "error"]
 
 
+def test_real_shortcuts_are_told_with_their_figures(real: Artifact) -> None:
+    findings = real.read_json("audit.json")
+    shift = one(findings, "shortcuts", "physionet2016")
+    assert shift["severity"] == "warning"
+    assert shift["evidence"]["auroc"]["the split"]["noise floor"] > 0.7
+    assert one(findings, "shortcuts", "sprsound")["severity"] == "info"
+    pooled = one(findings, "set_alone", "all data sets")
+    assert pooled["severity"] == "warning"
+    assert pooled["evidence"]["auroc_pooled_label"] > 0.65
+
+
+def test_real_reports_of_test_patients_are_counted_and_never_aligned(real: Artifact) -> None:
+    recordings = Dataset.open(real).recordings
+    shared = one(real.read_json("audit.json"), "shared_reports", "pascal_hs")["evidence"]
+    assert shared["recordings"] == shared["of"]  # five sentences for 431 recordings
+    train = [found.id for found in recordings if found.split is Split.TRAIN]
+    refuse_report_leak(train, recordings)
+    for held_out in (Split.VAL, Split.TEST):
+        other = next(found.id for found in recordings if found.split is held_out)
+        with pytest.raises(LeakError, match=f"the report of {other} would be aligned to"):
+            refuse_report_leak([*train, other], recordings)
+
+
 def test_a_clean_folder_has_no_warning(tmp_path: Path) -> None:
     findings = audit_of(write_folder(tmp_path / "ward", two_class_rows(30)))
-    assert [found["check"] for found in findings] == ["disjoint"]
+    assert [found["check"] for found in findings] == ["disjoint", "shortcuts", "shared_reports"]
+    assert {found["severity"] for found in findings} == {"info"}
     assert findings[0]["evidence"] == {
         "groups": 30,
         "in_two_splits": 0,
@@ -195,8 +221,9 @@ def test_a_class_that_a_split_lacks(tmp_path: Path) -> None:
 
 def take_of(recording: Recording) -> Take:
     row = SourceRow(2, recording.path, "d", recording.id, recording.patient, "x", "", {})
-    print_ = fingerprint(np.ones(8000, np.int16), 4000)
-    return Take(row, 4000, 0, 8000, 4000, 1, "PCM_16", "", f"samples {recording.id}", 0.0, print_)
+    steady = np.ones(8000, np.int16)
+    print_, around = fingerprint(steady, 4000), ambience(steady, 4000)
+    return Take(row, 4000, 0, 8000, 4000, 1, "PCM_16", "", f"samples {recording.id}", 0.0, print_, around)
 
 
 def recording(number: int, split: Split, patient: str = "", group: str = "") -> Recording:
@@ -223,3 +250,91 @@ def test_the_same_samples_in_two_splits_are_a_leak() -> None:
     takes = [replace(take_of(found), pcm_sha256="same") for found in recordings]
     with pytest.raises(LeakError, match="sound same stands in train"):
         refuse_leaks(recordings, takes)
+
+
+def test_a_split_that_bandwidth_tells(tmp_path: Path) -> None:
+    rows = two_class_rows(40, each=1)
+    for i, row in enumerate(rows):
+        row["split"] = "test" if i % 4 < 2 else "train"
+    folder = write_folder(tmp_path / "ward", rows)
+    for seed, row in enumerate(rows):
+        dull = np.convolve(noise(seed), np.ones(8) / 8, "same")
+        soundfile.write(folder / row["path"], dull if row["split"] == "test" else noise(seed), 4000)
+    found = one(audit_of(folder), "shortcuts")
+    assert found["severity"] == "warning"
+    assert "the split from bandwidth alone" in found["finding"]
+    assert found["evidence"]["auroc"]["the split"]["bandwidth"] > 0.95
+    assert found["evidence"]["auroc"]["task recordings_label"]["bandwidth"] < 0.65
+
+
+def test_a_class_that_the_noise_floor_tells(tmp_path: Path) -> None:
+    rows = two_class_rows(40, each=1)
+    folder = write_folder(tmp_path / "ward", rows)
+    for seed, row in enumerate(rows):
+        gain = 4.0 if row["label"] == "sick" else 1.0
+        soundfile.write(folder / row["path"], gain * noise(seed), 4000)
+    found = one(audit_of(folder), "shortcuts")
+    assert found["finding"].startswith("a probe tells task recordings_label from noise floor alone (AUROC")
+    assert found["evidence"]["auroc"]["task recordings_label"]["noise floor"] > 0.85
+
+
+def two_sets(tmp_path: Path, patients: str = "") -> Path:
+    rows = [
+        {
+            **row,
+            "dataset": name,
+            "path": f"{name}/{row['path']}",
+            "patient_id": f"{prefix}{row['patient_id']}",
+        }
+        for name, prefix in (("ward", ""), ("clinic", patients))
+        for row in two_class_rows(20)
+    ]
+    return write_folder(tmp_path / "both", rows, seconds=4.0)
+
+
+def test_a_copy_under_another_data_set(tmp_path: Path) -> None:
+    folder = two_sets(tmp_path, patients="c")
+    loudness = np.repeat(np.exp(np.random.default_rng(0).normal(0, 1, 40)), 400)
+    for path in ("ward/p2_0.wav", "clinic/p7_0.wav"):
+        soundfile.write(folder / path, 0.2 * loudness * noise(5, 4.0), 4000)
+    found = one(audit_of(folder), "same_sound", "all data sets")
+    assert found["evidence"] == {
+        "pairs": 1,
+        "across_splits": 0,
+        "files": [["ward/p2_0.wav", "clinic/p7_0.wav"]],
+    }
+
+
+def test_patients_of_two_data_sets(tmp_path: Path) -> None:
+    findings = audit_of(two_sets(tmp_path))
+    assert one(findings, "patients_of_several_sets", "all data sets")["evidence"]["patients"] == 20
+    assert one(findings, "set_alone", "all data sets")["severity"] == "info"
+
+
+def test_what_is_not_labelled_is_kept_counted_and_blames_no_device(tmp_path: Path) -> None:
+    rows = two_class_rows(20)
+    rows += [{"path": f"x{i}.wav", "patient_id": f"x{i}", "label": "", "device": "old"} for i in range(12)]
+    artifact = run(DataConfig(), DataInputs(write_folder(tmp_path / "ward", rows)), tmp_path / "dataset")
+    findings = artifact.read_json("audit.json")
+    found = one(findings, "unlabelled")
+    assert found["evidence"] == {"in_no_task": 12, "without_report": 12, "of": 52}
+    assert not of(findings, "recordings", "source_predicts_class")
+    silent = [found for found in Dataset.open(artifact).recordings if not found.reports]
+    assert {found.path for found in silent} == {f"x{i}.wav" for i in range(12)}
+    assert {(found.split, found.report) for found in silent} == {(Split.TRAIN, "")}
+
+
+@pytest.mark.parametrize(
+    ("held_out", "sentence"),
+    [
+        (recording(1, Split.TEST, "anna"), "patient anna stands in test"),
+        (recording(1, Split.VAL, "", "g"), "group g stands in val"),
+    ],
+)
+def test_the_report_of_a_held_out_patient_is_refused(held_out: Recording, sentence: str) -> None:
+    recordings = [recording(0, Split.TRAIN, "anna", "g"), held_out]
+    with pytest.raises(LeakError, match=f"the report of 0 would be aligned to, and its {sentence}"):
+        refuse_report_leak(["0"], recordings)
+    refuse_report_leak([], recordings)
+    with pytest.raises(DataError, match="recording 9 is not in the Dataset"):
+        refuse_report_leak(["9"], recordings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -161,3 +162,13 @@ def test_the_very_same_sound_in_two_official_splits_is_named() -> None:
     members = [member(2, "anna", split="train", sound="s"), member(3, "bert", split="test", sound="s")]
     with pytest.raises(LeakError, match=r"2\.wav"):
         assign_splits(members, FRACTIONS, 0)
+
+
+def test_what_nothing_is_known_of_goes_to_train_with_its_patient() -> None:
+    known = [member(number, patient=f"p{number % 20}", label=str(number % 2)) for number in range(40)]
+    silent = [replace(member(100 + number, patient=f"x{number}"), known=False) for number in range(10)]
+    mixed = [replace(member(200 + number, patient=f"p{number}"), known=False) for number in range(20)]
+    splits = assign_splits([*known, *silent, *mixed], SplitFractions(), 0)
+    assert set(splits[40:50]) == {Split.TRAIN}
+    assert splits[50:] == splits[:20]
+    assert set(splits[:40]) == set(Split)

@@ -208,8 +208,16 @@ def test_labels_reports_and_metadata_come_from_the_row(mini_dataset: Artifact) -
     for recording in dataset.recordings:
         for task in dataset.tasks:
             assert recording.labels.get(task.name) == task.label_of(recording.dataset, recording.metadata)
-        assert recording.report
+        assert recording.report == recording.reports[0]
+        assert len(set(recording.reports)) == DEFAULT.surface_forms
     assert json.loads((mini_dataset.path / "source.json").read_text()).keys() == {"simulated"}
+
+
+def test_the_number_of_reports_is_the_configs(folder: Path) -> None:
+    one, many = (Dataset.open(build(folder, DataConfig(surface_forms=n), str(n))).recordings for n in (1, 3))
+    assert {len(recording.reports) for recording in one} == {1}
+    assert [recording.reports[:1] for recording in many] == [recording.reports for recording in one]
+    assert {len(set(recording.reports)) for recording in many} == {3}
 
 
 def test_no_group_is_in_two_splits(mini_dataset: Artifact) -> None:
