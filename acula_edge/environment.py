@@ -52,7 +52,13 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.STUDENT: ("acula_edge/data", "acula_edge/checkpoint.py", "acula_edge/students", "distill"),
     ArtifactKind.QUANTIZED: ("acula_edge/data", "acula_edge/students", "acula_edge/runtime", "quantize"),
     ArtifactKind.BUNDLE: ("acula_edge/data", "acula_edge/runtime", "targets"),
-    ArtifactKind.REPORT: ("acula_edge/data", "acula_edge/encoders", "acula_edge/runtime", "acula_edge/bench"),
+    ArtifactKind.REPORT: (
+        "acula_edge/data",
+        "acula_edge/evidence",
+        "acula_edge/encoders",
+        "acula_edge/runtime",
+        "acula_edge/bench",
+    ),
 }
 
 

@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from acula_edge.bench.render import table_lines
 from acula_edge.bench.report import Report
-from acula_edge.bench.sections import accuracy_table, timing_table
+from acula_edge.bench.sections import timing_table
+from acula_edge.evidence.markdown import table_lines
+from acula_edge.evidence.sections import accuracy_table
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

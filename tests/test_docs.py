@@ -10,18 +10,13 @@ from typing import Any
 import pytest
 import soundfile
 
-from acula_edge.bench.report import DataFacts, Report
-from acula_edge.bench.results import (
-    Accuracy,
-    Estimate,
-    Performance,
-    SystemAccuracy,
-    TaskCohort,
-    Timing,
-)
+from acula_edge.bench.report import Report
+from acula_edge.bench.results import Performance, Timing
 from acula_edge.build import BuildConfig
 from acula_edge.data.folder import read_folder
 from acula_edge.data.task_choice import resolve_tasks
+from acula_edge.evidence.facts import DataFacts
+from acula_edge.evidence.results import Accuracy, Estimate, SystemAccuracy, TaskCohort
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

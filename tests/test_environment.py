@@ -48,6 +48,7 @@ def test_a_version_is_the_same_in_any_folder(copy: Path, monkeypatch: pytest.Mon
         ("distill/__init__.py", {ArtifactKind.STUDENT}),
         ("targets/android/__init__.py", {ArtifactKind.BUNDLE}),
         ("acula_edge/teacher/__init__.py", {ArtifactKind.TEACHER}),
+        ("acula_edge/evidence/__init__.py", {ArtifactKind.REPORT}),
         ("acula_edge/contract.py", set(ArtifactKind)),
         ("acula_edge/data/__init__.py", set(ArtifactKind)),
         ("acula_edge/progress.py", set()),

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from acula_edge.artifact import Artifact, ArtifactKind
 from acula_edge.bench import columns
-from acula_edge.bench.accuracy import Logits, evaluate
-from acula_edge.bench.cohort import Cohort, Member
 from acula_edge.bench.config import BenchConfig
-from acula_edge.bench.report import BrokenFile
-from acula_edge.bench.results import Accuracy, Frozen
 from acula_edge.bench.scoring import GraphScorer, Scorer, Sound, score_all, teacher_scorers
-from acula_edge.bench.systems import GRAPHS
+from acula_edge.bench.systems import GRAPHS, PANEL
 from acula_edge.data.audio import read_audio
 from acula_edge.data.folder import Folder, SourceRow, folder_digest, read_folder
 from acula_edge.data.tasks import Match, Task
 from acula_edge.errors import ArtifactError, DataError, UsageError
+from acula_edge.evidence.accuracy import Logits, evaluate
+from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.facts import BrokenFile
+from acula_edge.evidence.results import Accuracy, Frozen
 from acula_edge.runtime.runner import available
 
 # Where each kind of artifact holds its tasks.
@@ -69,7 +69,7 @@ def bench_folder(model: Artifact, root: Path, config: BenchConfig) -> FolderBenc
         recordings=len(kept),
         warnings=(*_seen(model, root), *warnings),
         broken=tuple(broken),
-        accuracy=evaluate(tasks, cohort, logits, config),
+        accuracy=evaluate(tasks, cohort, logits, PANEL, config.bootstrap_resamples, config.seed),
     )
     return FolderBench(result, tasks, cohort, logits)
 

@@ -1,53 +1,28 @@
-"""Sections: a report's content, written down once for Markdown and HTML."""
+"""Sections: what a bench report shows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
+from acula_edge.bench.charts import latency_chart
 from acula_edge.bench.report import Hop, Ops, Report
-from acula_edge.bench.results import Accuracy, Estimate, Timing
-from acula_edge.bench.tables import Cell, Table, cells
-from acula_edge.bench.text import interval, kibibytes, mebibytes, number, signed
-from acula_edge.data.findings import Severity
-from acula_edge.data.recording import Split
+from acula_edge.bench.results import Timing
+from acula_edge.evidence.charts import accuracy_chart
+from acula_edge.evidence.page import Page, Section
+from acula_edge.evidence.results import Accuracy
+from acula_edge.evidence.sections import accuracy_table, data_section, difference_table, provenance_table
+from acula_edge.evidence.tables import Cell, Table, cells
+from acula_edge.evidence.text import kibibytes, mebibytes
 
 
-class Chart(StrEnum):
-    """Drawings that HTML adds to a section."""
-
-    ACCURACY = "accuracy"
-    LATENCY = "latency"
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading and what stands under it, in this order."""
-
-    title: str
-    paragraphs: tuple[str, ...] = ()
-    points: tuple[str, ...] = ()
-    chart: Chart | None = None
-    tables: tuple[Table, ...] = ()
-
-
-def sections(report: Report) -> tuple[Section, ...]:
-    """All sections of a report, in order."""
-    return (_accuracy(report.accuracy), _speed(report), _graphs(report), _data(report), _limits(report))
-
-
-def accuracy_table(accuracy: Accuracy) -> Table:
-    """AUROC of every system on every task, with intervals, and who it was measured on."""
-    rows = []
-    for cohort in accuracy.cohorts:
-        positive = f", {cohort.counts[1]} positive" if len(cohort.counts) == 2 else ""
-        who = "patients" if cohort.patients_named else "drawn"
-        size = f"{cohort.recordings} recordings, {cohort.patients} {who}{positive}"
-        scores = (_scored(system.tasks[cohort.task]) for system in accuracy.systems)
-        rows.append((Cell(cohort.task, size), *scores))
-    mean = (Cell("mean", f"{len(rows)} tasks"), *(_scored(system.mean) for system in accuracy.systems))
-    header = ("task", *(f"{system.title} ({system.ran_in})" for system in accuracy.systems))
-    return Table("AUROC (95 % interval)", header, (*rows, mean))
+def page_of(report: Report) -> Page:
+    """The whole report, for people."""
+    sections = (
+        _accuracy(report.accuracy),
+        _speed(report),
+        _graphs(report),
+        data_section(report.data),
+        _limits(report),
+    )
+    return Page("acula-edge report", report.verdict, report.notice, report.simulated, sections)
 
 
 def _accuracy(accuracy: Accuracy) -> Section:
@@ -56,26 +31,8 @@ def _accuracy(accuracy: Accuracy) -> Section:
         f"against the rest) where a task has more than two classes. 95 % intervals from {accuracy.resamples} "
         "resamples of the patients, the same for all systems, so that differences are paired.",
     )
-    tables = (accuracy_table(accuracy), _difference_table(accuracy))
-    return Section("Accuracy", paragraphs, chart=Chart.ACCURACY, tables=tables)
-
-
-def _difference_table(accuracy: Accuracy) -> Table:
-    names = [f"{found.title}: {found.system} minus {found.against}" for found in accuracy.differences]
-    rows = [
-        (Cell(cohort.task), *(_gained(found.tasks[cohort.task]) for found in accuracy.differences))
-        for cohort in accuracy.cohorts
-    ]
-    mean = (Cell("mean"), *(_gained(found.mean) for found in accuracy.differences))
-    return Table("Paired differences of AUROC (95 % interval)", ("task", *names), (*rows, mean))
-
-
-def _scored(estimate: Estimate) -> Cell:
-    return Cell(number(estimate), interval(estimate))
-
-
-def _gained(estimate: Estimate) -> Cell:
-    return Cell(signed(estimate), interval(estimate, "+"))
+    tables = (accuracy_table(accuracy), difference_table(accuracy))
+    return Section("Accuracy", paragraphs, chart=accuracy_chart(accuracy), tables=tables)
 
 
 def timing_table(timings: tuple[Timing, ...]) -> Table:
@@ -120,7 +77,7 @@ def _speed(report: Report) -> Section:
         "Speed and memory",
         paragraphs,
         points=tuple(f"Not measured: {sentence}." for sentence in found.not_measured),
-        chart=Chart.LATENCY,
+        chart=latency_chart(found),
         tables=(timing_table(found.timings), versions),
     )
 
@@ -171,37 +128,6 @@ def _counted(counts: dict[str, int]) -> Cell:
     )
 
 
-def _data(report: Report) -> Section:
-    data = report.data
-    rows = [
-        (
-            Cell(facts.dataset, "" if facts.patients_named else "patients not named"),
-            *(_size(facts.splits[split].recordings, facts.splits[split].patients) for split in Split),
-        )
-        for facts in data.datasets
-    ]
-    worst_first = sorted(data.findings, key=lambda found: -list(Severity).index(found.severity))
-    findings = tuple(cells(f.severity, f.dataset, f.check, f.finding) for f in worst_first)
-    broken = tuple(cells(str(row.line), row.path, row.reason) for row in data.broken)
-    tables = (
-        Table("Recordings in each split (patients or sources)", ("data set", *Split), tuple(rows)),
-        Table("Leak audit", ("severity", "data set", "check", "finding"), findings, labels=4),
-        Table("Broken files, left out", ("line", "file", "reason"), broken, labels=3),
-    )
-    paragraphs = (
-        "No patient or source stands in two splits; training, calibration and tuning never opened the test "
-        "split.",
-        "Broken files: none." if not broken else f"Broken files: {len(broken)}.",
-    )
-    return Section("Data", paragraphs, tables=tuple(table for table in tables if table.rows))
-
-
-def _size(recordings: int, patients: int) -> Cell:
-    return Cell(str(recordings), str(patients))
-
-
 def _limits(report: Report) -> Section:
-    rows = [cells(parent.kind, parent.digest) for parent in report.parents]
-    rows.append(cells("recordings", report.data.digest))
-    provenance = Table("Made from (SHA-256 of each manifest)", ("artifact", "digest"), tuple(rows), labels=2)
-    return Section("Limitations and provenance", points=report.limitations, tables=(provenance,))
+    tables = (provenance_table(report.parents, report.data),)
+    return Section("Limitations and provenance", points=report.limitations, tables=tables)

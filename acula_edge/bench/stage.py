@@ -8,22 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, write_json
-from acula_edge.bench.accuracy import Logits, evaluate
-from acula_edge.bench.cohort import Cohort, Member
 from acula_edge.bench.config import BenchConfig
-from acula_edge.bench.html import to_html
 from acula_edge.bench.latency import measure
-from acula_edge.bench.render import to_markdown
-from acula_edge.bench.report import Hop, Ops, Report, data_facts, limitations
-from acula_edge.bench.results import Accuracy, Performance
+from acula_edge.bench.report import Hop, Ops, Report, limitations
+from acula_edge.bench.results import Performance
 from acula_edge.bench.scoring import GraphScorer, Scorer, score_all, teacher_scorers
-from acula_edge.bench.systems import GRAPHS
+from acula_edge.bench.sections import page_of
+from acula_edge.bench.systems import GRAPHS, PANEL
 from acula_edge.bench.verdict import verdict
 from acula_edge.contract import AudioContract
 from acula_edge.data.audio import to_float32
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Recording, Split
 from acula_edge.environment import environment, key_of
+from acula_edge.evidence.accuracy import Logits, evaluate
+from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.facts import data_facts
+from acula_edge.evidence.html import to_html
+from acula_edge.evidence.markdown import to_markdown
+from acula_edge.evidence.results import Accuracy
 
 MEASURED = ("report.json", "report.md", "report.html", "latency.json")
 
@@ -56,7 +59,7 @@ def run(config: BenchConfig, inputs: BenchInputs, out: Path) -> Artifact:
         recordings = [recording for recording in dataset.of(Split.TEST) if recording.labels]
         cohort = Cohort(tuple(map(Member.of_recording, recordings)))
         logits = _score(dataset, recordings, inputs)
-        accuracy = evaluate(dataset.tasks, cohort, logits, config)
+        accuracy = evaluate(dataset.tasks, cohort, logits, PANEL, config.bootstrap_resamples, config.seed)
         performance = measure(inputs.bundle, inputs.quantized, config)
         writer.write_json("scores.json", _scores(dataset, recordings, logits))
         writer.write_json("accuracy.json", accuracy.model_dump(mode="json"))
@@ -99,9 +102,10 @@ def _report(inputs: BenchInputs, simulated: bool, accuracy: Accuracy, performanc
 
 
 def _write_report(folder: Path, report: Report) -> None:
+    page = page_of(report)
     write_json(folder / "report.json", report.model_dump(mode="json"))
-    (folder / "report.md").write_text(to_markdown(report), encoding="utf-8")
-    (folder / "report.html").write_text(to_html(report), encoding="utf-8")
+    (folder / "report.md").write_text(to_markdown(page), encoding="utf-8")
+    (folder / "report.html").write_text(to_html(page), encoding="utf-8")
 
 
 def _description(config: BenchConfig, inputs: BenchInputs) -> Description:

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from acula_edge.evidence.accuracy import Panel, System
 from acula_edge.runtime.runner import Form, Runtime
-
-
-@dataclass(frozen=True)
-class System:
-    """Something that gives logits: its name in files, its title for people, and what it ran in."""
-
-    name: str
-    title: str
-    ran_in: str
 
 
 @dataclass(frozen=True)
@@ -42,15 +34,17 @@ GRAPHS: tuple[Graph, ...] = (
 
 SYSTEMS: tuple[System, ...] = (*VARIANTS.values(), *(graph.system for graph in GRAPHS))
 
-# (system, against, what the difference says)
-COMPARISONS: tuple[tuple[str, str, str], ...] = (
-    ("aligned", "base", "alignment with reports"),
-    ("shuffled", "base", "the same training with shuffled reports"),
-    ("aligned", "shuffled", "the reports' meaning"),
-    ("student", "aligned", "distillation"),
-    ("int8_pte", "student", "INT8, .pte"),
-    ("int8_tflite", "student", "INT8, .tflite"),
-    ("int8_pte", "int8_tflite", ".pte against .tflite"),
+PANEL = Panel(
+    systems=SYSTEMS,
+    comparisons=(
+        ("aligned", "base", "alignment with reports"),
+        ("shuffled", "base", "the same training with shuffled reports"),
+        ("aligned", "shuffled", "the reports' meaning"),
+        ("student", "aligned", "distillation"),
+        ("int8_pte", "student", "INT8, .pte"),
+        ("int8_tflite", "student", "INT8, .tflite"),
+        ("int8_pte", "int8_tflite", ".pte against .tflite"),
+    ),
 )
 
 

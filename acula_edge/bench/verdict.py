@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from acula_edge.bench.results import Accuracy, Difference, Estimate
-from acula_edge.bench.text import difference, number
-
-SIMULATED = "SIMULATED DATA, no patients: "
+from acula_edge.evidence.results import Accuracy, Difference
+from acula_edge.evidence.text import SIMULATED, compared, difference, number
 
 
 def verdict(accuracy: Accuracy, simulated: bool) -> str:
@@ -20,7 +18,7 @@ def _sentence(accuracy: Accuracy) -> str:
     means = {system.system: system.mean for system in accuracy.systems}
     before, after = number(means["base"]), number(means["aligned"])
     parts = [
-        f"The aligned teacher {_beats(gain.mean)} its base encoder in mean test AUROC: {after} against "
+        f"The aligned teacher {compared(gain.mean)} its base encoder in mean test AUROC: {after} against "
         f"{before}, paired difference {difference(gain.mean)}"
     ]
     control = accuracy.difference("shuffled", "base")
@@ -30,14 +28,6 @@ def _sentence(accuracy: Accuracy) -> str:
     if meaning is not None:
         parts.append(f"aligned minus control: {difference(meaning.mean)}, {_meaning(meaning)}")
     return "; ".join(parts) + "."
-
-
-def _beats(gain: Estimate) -> str:
-    if gain.low is not None and gain.low > 0:
-        return "beats"
-    if gain.high is not None and gain.high < 0:
-        return "is worse than"
-    return "does not clearly beat"
 
 
 def _meaning(meaning: Difference) -> str:

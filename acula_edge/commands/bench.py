@@ -12,7 +12,7 @@ from acula_edge.commands.output import print_json, print_rows
 
 if TYPE_CHECKING:
     from acula_edge.artifact import Artifact
-    from acula_edge.bench.tables import Table
+    from acula_edge.evidence.tables import Table
 
 
 def bench(
@@ -48,7 +48,7 @@ def bench(
 def _accuracy(artifact: Artifact, data: Path, out: Path | None, as_json: bool) -> None:
     from acula_edge.bench.config import BenchConfig
     from acula_edge.bench.folder import bench_folder, write_scores
-    from acula_edge.bench.sections import accuracy_table
+    from acula_edge.evidence.sections import accuracy_table
     from acula_edge.progress import say
 
     found = bench_folder(artifact, data, BenchConfig())

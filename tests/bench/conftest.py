@@ -7,16 +7,17 @@ import pytest
 from numpy.typing import NDArray
 
 from acula_edge.artifact import Artifact, ArtifactKind, Parent
-from acula_edge.bench.accuracy import evaluate
-from acula_edge.bench.cohort import Cohort, Member
 from acula_edge.bench.config import BenchConfig
-from acula_edge.bench.report import Hop, Ops, Report, data_facts, limitations
+from acula_edge.bench.report import Hop, Ops, Report, limitations
 from acula_edge.bench.results import Performance, Timing
-from acula_edge.bench.systems import SYSTEMS
+from acula_edge.bench.systems import PANEL, SYSTEMS
 from acula_edge.bench.verdict import verdict
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.metrics import logit_slices
 from acula_edge.data.recording import Split
+from acula_edge.evidence.accuracy import evaluate
+from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.facts import data_facts
 
 CONFIG = BenchConfig(bootstrap_resamples=200, latency_runs=5, warmup=1, threads=(1,))
 
@@ -46,7 +47,7 @@ def logits(mini_dataset: Artifact, cohort: Cohort) -> dict[str, NDArray[np.float
 def report(mini_dataset: Artifact, cohort: Cohort, logits: dict[str, NDArray[np.float64]]) -> Report:
     """A report with every section filled."""
     dataset = Dataset.open(mini_dataset)
-    accuracy = evaluate(dataset.tasks, cohort, logits, CONFIG)
+    accuracy = evaluate(dataset.tasks, cohort, logits, PANEL, CONFIG.bootstrap_resamples, CONFIG.seed)
     performance = Performance(
         device="a processor, 2 cores, x86_64",
         environment={"python": "3.11"},

@@ -8,13 +8,23 @@ from html.parser import HTMLParser
 import pytest
 
 from acula_edge.artifact import Artifact
-from acula_edge.bench.html import to_html
-from acula_edge.bench.render import to_markdown
-from acula_edge.bench.report import BrokenFile, Report, limitations
-from acula_edge.bench.results import Accuracy, Difference, Estimate, SystemAccuracy
+from acula_edge.bench.report import Report, limitations
+from acula_edge.bench.sections import page_of
 from acula_edge.bench.verdict import verdict
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
+from acula_edge.evidence import html, markdown
+from acula_edge.evidence.facts import BrokenFile
+from acula_edge.evidence.results import Accuracy, Difference, Estimate, SystemAccuracy
+
+
+def to_markdown(report: Report) -> str:
+    return markdown.to_markdown(page_of(report))
+
+
+def to_html(report: Report) -> str:
+    return html.to_html(page_of(report))
+
 
 VOID = {"meta", "link", "br", "img", "hr", "input", "path"}
 

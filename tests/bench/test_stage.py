@@ -11,18 +11,18 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from acula_edge.artifact import Artifact, ArtifactKind
-from acula_edge.bench.accuracy import evaluate
-from acula_edge.bench.cohort import Cohort, Member
 from acula_edge.bench.report import Report
-from acula_edge.bench.results import Accuracy
 from acula_edge.bench.stage import MEASURED, BenchInputs, run
-from acula_edge.bench.systems import SYSTEMS
+from acula_edge.bench.systems import PANEL, SYSTEMS
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.metrics import logit_slices
 from acula_edge.data.recording import Split
 from acula_edge.encoders.teacher_model import TeacherModel
 from acula_edge.environment import key_of
 from acula_edge.errors import ContractError, ExistsError
+from acula_edge.evidence.accuracy import evaluate
+from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.results import Accuracy
 from acula_edge.frontend import log_mel
 from acula_edge.runtime.runner import open_runner
 from tests.bench.conftest import CONFIG
@@ -71,7 +71,8 @@ def test_accuracy_follows_from_the_scores_alone(artifact: Artifact, inputs: Benc
     assert [row["labels"] for row in rows] == [recording.labels for recording in recordings]
     logits = {system.name: np.array([row["logits"][system.name] for row in rows]) for system in SYSTEMS}
     cohort = Cohort(tuple(map(Member.of_recording, recordings)))
-    assert evaluate(dataset.tasks, cohort, logits, CONFIG) == _accuracy(artifact)
+    bootstrap = (CONFIG.bootstrap_resamples, CONFIG.seed)
+    assert evaluate(dataset.tasks, cohort, logits, PANEL, *bootstrap) == _accuracy(artifact)
 
 
 def test_scores_are_those_of_each_runtime(artifact: Artifact, inputs: BenchInputs) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from acula_edge.bench.results import Estimate
+from acula_edge.evidence.results import Estimate
 
 ABSENT = "n/a"
+SIMULATED = "SIMULATED DATA, no patients: "
 
 
 def number(estimate: Estimate) -> str:
@@ -28,6 +29,15 @@ def difference(estimate: Estimate) -> str:
     """A difference with its interval, in a sentence."""
     found = interval(estimate, "+")
     return f"{signed(estimate)} (95 % interval {found})" if found else f"{signed(estimate)} (no interval)"
+
+
+def compared(gain: Estimate) -> str:
+    """What the interval of a difference shows, as a verb: beats, is worse than, does not clearly beat."""
+    if gain.low is not None and gain.low > 0:
+        return "beats"
+    if gain.high is not None and gain.high < 0:
+        return "is worse than"
+    return "does not clearly beat"
 
 
 def mebibytes(n_bytes: int) -> str:

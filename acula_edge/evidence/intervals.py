@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acula_edge.bench.cohort import Cohort
-from acula_edge.bench.results import Estimate
 from acula_edge.data.metrics import probabilities, task_score
 from acula_edge.data.tasks import Task
+from acula_edge.evidence.cohort import Cohort
+from acula_edge.evidence.results import Estimate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -101,6 +101,12 @@ def task_draws(task: Task, logits: NDArray[np.floating], cohort: Cohort, weights
     scores = probabilities(task, own_logits)
     each = [weighted_auroc(scores[:, k], labels == k, own_weights) for k in np.unique(labels)]
     return Draws(value, np.mean(each, axis=0), patients)
+
+
+def average_draws(runs: list[Draws]) -> Draws:
+    """The mean of one quantity over several runs on the same members and resamples."""
+    value = float(np.mean([run.value for run in runs]))
+    return Draws(value, np.mean([run.resampled for run in runs], axis=0), runs[0].patients)
 
 
 def mean_draws(draws: list[Draws]) -> Draws:

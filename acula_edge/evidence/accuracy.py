@@ -8,15 +8,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acula_edge.bench.cohort import Cohort
-from acula_edge.bench.config import BenchConfig
-from acula_edge.bench.intervals import Draws, mean_draws, resample, task_draws
-from acula_edge.bench.results import Accuracy, Difference, Estimate, SystemAccuracy, TaskCohort
-from acula_edge.bench.systems import COMPARISONS, SYSTEMS, System
 from acula_edge.data.metrics import logit_slices
 from acula_edge.data.tasks import Task
+from acula_edge.evidence.cohort import Cohort
+from acula_edge.evidence.intervals import Draws, average_draws, mean_draws, resample, task_draws
+from acula_edge.evidence.results import Accuracy, Difference, Estimate, SystemAccuracy, TaskCohort
 
 Logits = Mapping[str, NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class System:
+    """Something that gives logits: its name in files, its title for people, and what it ran in."""
+
+    name: str
+    title: str
+    ran_in: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What is compared, in the order of the reports; the tuples are (system, against, what it shows)."""
+
+    systems: tuple[System, ...]
+    comparisons: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -34,26 +49,37 @@ class _Scored:
         return {name: found.estimate() for name, found in self.tasks.items()}
 
 
-def evaluate(tasks: Sequence[Task], cohort: Cohort, logits: Logits, config: BenchConfig) -> Accuracy:
+def evaluate(
+    tasks: Sequence[Task], cohort: Cohort, logits: Logits, panel: Panel, resamples: int, seed: int
+) -> Accuracy:
     """Every system's metric on every task that the cohort takes part in, their mean, and differences.
 
-    `logits` maps a system's name to (members, K), tasks concatenated in their order.
+    `logits` maps a system's name to (members, K), tasks concatenated in their order, or to
+    (runs, members, K) where it was trained several times: its metric is the mean over the runs.
     """
     asked = [task for task in tasks if cohort.rows(task.name).size]
     slices = logit_slices(tuple(tasks))
-    weights = resample(cohort, config.bootstrap_resamples, config.seed)
+    weights = resample(cohort, resamples, seed)
     scored = {}
     for name, found in logits.items():
-        draws = {task.name: task_draws(task, found[:, slices[task.name]], cohort, weights) for task in asked}
+        runs = found.reshape(-1, *found.shape[-2:])
+        draws = {
+            task.name: average_draws(
+                [task_draws(task, run[:, slices[task.name]], cohort, weights) for run in runs]
+            )
+            for task in asked
+        }
         scored[name] = _Scored(draws, mean_draws(list(draws.values())))
     return Accuracy(
-        resamples=config.bootstrap_resamples,
-        seed=config.seed,
+        resamples=resamples,
+        seed=seed,
         cohorts=tuple(_describe(task, cohort) for task in asked),
-        systems=tuple(_system(system, scored[system.name]) for system in SYSTEMS if system.name in scored),
+        systems=tuple(
+            _system(system, scored[system.name]) for system in panel.systems if system.name in scored
+        ),
         differences=tuple(
             _difference(system, against, title, scored[system] - scored[against])
-            for system, against, title in COMPARISONS
+            for system, against, title in panel.comparisons
             if system in scored and against in scored
         ),
     )

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from acula_edge.bench.cohort import Cohort, Member
-from acula_edge.bench.intervals import Draws, mean_draws, resample, task_draws, weighted_auroc
 from acula_edge.data.recording import Recording, Split
 from acula_edge.data.tasks import KNOWN_TASKS
+from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.intervals import Draws, mean_draws, resample, task_draws, weighted_auroc
 
 TASKS = {task.name: task for task in KNOWN_TASKS}
 ADVENTITIOUS, TYPE, COUGH = TASKS["spr_adventitious"], TASKS["spr_type"], TASKS["cough"]

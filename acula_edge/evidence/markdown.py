@@ -1,16 +1,15 @@
-"""Render: a report as Markdown."""
+"""Markdown: a page or a table as text."""
 
 from __future__ import annotations
 
-from acula_edge.bench.report import Report
-from acula_edge.bench.sections import Section, sections
-from acula_edge.bench.tables import Cell, Table
+from acula_edge.evidence.page import Page, Section
+from acula_edge.evidence.tables import Cell, Table
 
 
-def to_markdown(report: Report) -> str:
-    """The whole report; its first line is the verdict."""
-    head = [report.verdict, "", f"**{report.notice}**", ""]
-    body = [line for section in sections(report) for line in _section(section)]
+def to_markdown(page: Page) -> str:
+    """The whole page; its first line is the verdict."""
+    head = [page.verdict, "", f"**{page.notice}**", ""]
+    body = [line for section in page.sections for line in _section(section)]
     return "\n".join([*head, *body])
 
 

@@ -1,0 +1,1 @@
+"""What every report shares: cohorts, intervals, differences, tables, charts, pages."""
