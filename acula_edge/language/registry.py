@@ -38,6 +38,9 @@ LANGUAGE_MODELS: dict[str, LanguageModel] = {
     "minilm": LanguageModel(),
     "smollm2": LanguageModel(gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf", causal=True),
     "medgemma-4b": LanguageModel(causal=True),
+    "llama-3.2-1b": LanguageModel(causal=True),
+    "gemma-3-1b": LanguageModel(causal=True),
+    "biomedbert": LanguageModel(),
 }
 
 

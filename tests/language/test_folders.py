@@ -15,7 +15,7 @@ from transformers import LlamaForCausalLM
 from acula_edge import weights
 from acula_edge.errors import ToolError, UsageError
 from acula_edge.language.loading import Source, device, load_model, precision
-from acula_edge.language.registry import find, load
+from acula_edge.language.registry import LANGUAGE_MODELS, find, load
 from acula_edge.language.transformers_encoder import TransformersEncoder
 from acula_edge.language.whiten import centring
 from tests.language.models import WORDS, gemma, save
@@ -146,6 +146,11 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path, config: dict[str, 
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ToolError, match="is not a language model that transformers can load"):
         load(str(tmp_path))
+
+
+def test_every_model_is_in_the_table_of_weights() -> None:
+    named = {name for name, row in weights.WEIGHTS.items() if row.kind is weights.WeightsKind.LANGUAGE}
+    assert set(LANGUAGE_MODELS) == named
 
 
 def test_missing_weights_name_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
