@@ -199,7 +199,7 @@ class Artifact:
                 return there
         with ArtifactWriter(out, force=force) as writer:
             self.copy_files(writer.path)
-            own = {name: getattr(self.manifest, name) for name in Description.__dataclass_fields__}
+            own = {name: getattr(self.manifest, name) for name in Description.model_fields}
             return writer.commit(Description(**own), self.manifest.measured)
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from torch import Tensor
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, work_dir
 from acula_edge.checkpoint import EpochRecord
@@ -82,7 +83,9 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
     with ArtifactWriter(out) as writer:
         for name, found in scored.items():
             found.model.save(writer.path, name, None if name is Variant.BASE else scored[Variant.BASE].model)
-        _save_heads(trained[Variant.ALIGNED], dataset, train, recordings, writer.path)
+        for name in (Variant.ALIGNED, Variant.SHUFFLED):
+            heads = _heads(trained[name], dataset, train, recordings)
+            save_file(heads, writer.path / f"heads_{name}.safetensors")
         best = scored[Variant.ALIGNED]
         save_targets(recordings, best.clips, best.model, writer.path)
         writer.write_json(TEACHER_FILE, _summary(config, dataset, scored, histories))
@@ -156,10 +159,10 @@ def _probe(encoder: AudioEncoder, hearing: Hearing, label: str) -> tuple[list[ND
     return clips, fit_probe(hearing.dataset.tasks, train, val)
 
 
-def _save_heads(
-    model: AlignmentModel, dataset: Dataset, train: Told, recordings: Sequence[Recording], folder: Path
-) -> None:
-    """`heads.safetensors`: both projection heads and a text prototype for each class of each task."""
+def _heads(
+    model: AlignmentModel, dataset: Dataset, train: Told, recordings: Sequence[Recording]
+) -> dict[str, Tensor]:
+    """Both projection heads, and for each class of each task a prototype of the true training reports."""
     tensors = {
         f"{head}.{name}": value.contiguous()
         for head in ("audio_head", "text_head")
@@ -167,8 +170,7 @@ def _save_heads(
     }
     told = [recording for recording, paired in zip(recordings, train.pairs.paired, strict=False) if paired]
     texts = train.pairs.texts[train.pairs.paired, 0]
-    tensors |= prototypes(model.text_head, dataset.tasks, told, texts)
-    save_file(tensors, folder / "heads.safetensors")
+    return tensors | prototypes(model.text_head, dataset.tasks, told, texts)
 
 
 def _summary(

@@ -76,7 +76,7 @@ def test_prototypes_are_unit_vectors_of_the_classes_in_train(
     mini_teacher: Artifact, mini_dataset: Artifact
 ) -> None:
     dataset = Dataset.open(mini_dataset)
-    heads = load_file(mini_teacher.file("heads.safetensors"))
+    heads = load_file(mini_teacher.file("heads_aligned.safetensors"))
     train = dataset.of(Split.TRAIN)
     for task in dataset.tasks:
         rows = heads[f"prototypes.{task.name}"]
