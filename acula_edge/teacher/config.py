@@ -60,8 +60,10 @@ class TeacherConfig(BaseModel):
     the recipe as published.
 
     The loss is one over the whole batch of `batch_size` clips, whatever the number of processes;
-    `micro_batch` clips are in memory at a time (None: all). Training ends early after `patience` epochs
-    without a better validation score.
+    `micro_batch` clips are in memory at a time (None: all). With `patience`, the epoch is chosen by the
+    probes' mean validation AUROC, and training ends after so many epochs without a better one; without
+    it, by the validation loss. `rewriter` names a causal language model that tells the plain reports in
+    other words.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +72,7 @@ class TeacherConfig(BaseModel):
     language: str = "minilm"
     language_layer: int = -1
     language_pooling: TextPooling = TextPooling.MEAN
+    rewriter: str | None = None
     surface_forms: int = Field(default=1, ge=1)
     teaches: Lesson = Lesson.REPORTS
     alignment: Alignment = Alignment.CKA

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, work_dir
 from acula_edge.checkpoint import EpochRecord
+from acula_edge.data.audit_reports import refuse_report_leak
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Recording, Split
 from acula_edge.encoders.protocol import AudioEncoder
@@ -32,7 +33,7 @@ from acula_edge.teacher.pretrain import pretrain
 from acula_edge.teacher.probe import Embedded, Probe, fit_probe
 from acula_edge.teacher.prototypes import prototypes
 from acula_edge.teacher.targets import save_targets
-from acula_edge.teacher.texts import embed_reports, wordings_of
+from acula_edge.teacher.texts import embed_reports, rewritten, wordings_of
 
 # What each trained variant is taught; the base encoder is taught nothing.
 _LESSON_OF = {
@@ -62,14 +63,16 @@ class _Scored:
 def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
     """Align the encoder to the reports of the training patients, train the controls, and probe them all.
 
-    Raises ToolError if weights are missing, UsageError for an unknown encoder or language model.
+    Raises ToolError if weights are missing, UsageError for an unknown encoder or language model, LeakError
+    if a training recording's patient stands in another split too.
     """
     torch.use_deterministic_algorithms(True)
     dataset = Dataset.open(inputs.dataset)
     base = pretrained(config.encoder, dataset.contract, config.seed)
     recordings = [*dataset.of(Split.TRAIN), *dataset.of(Split.VAL)]
     hearing = _hear(config, dataset, recordings, base, work_dir(out))
-    train, val = _told(config, hearing)
+    refuse_report_leak((item.id for item in dataset.of(Split.TRAIN)), dataset.recordings)
+    train, val, rewrites = _told(config, hearing)
     if not base.pretrained:
         pretrain(base, train.pairs, val.pairs, config, work_dir(out))
     trained: dict[Variant, AlignmentModel] = {}
@@ -88,7 +91,7 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
             save_file(heads, writer.path / f"heads_{name}.safetensors")
         best = scored[Variant.ALIGNED]
         save_targets(recordings, best.clips, best.model, writer.path)
-        writer.write_json(TEACHER_FILE, _summary(config, dataset, scored, histories))
+        writer.write_json(TEACHER_FILE, _summary(config, dataset, scored, histories) | {"rewrites": rewrites})
         return writer.commit(
             Description(
                 kind=ArtifactKind.TEACHER,
@@ -112,10 +115,13 @@ def _hear(
     return hear_waveforms(dataset, recordings, base)
 
 
-def _told(config: TeacherConfig, hearing: Hearing) -> tuple[Told, Told]:
-    """Training and validation pairs with their reports."""
+def _told(config: TeacherConfig, hearing: Hearing) -> tuple[Told, Told, dict[str, int]]:
+    """Training and validation pairs with their reports, and what became of the rewritten ones."""
     recordings = hearing.recordings
-    wordings = wordings_of(recordings, config.surface_forms)
+    wordings, rewrites = wordings_of(recordings, config.surface_forms), dict[str, int]()
+    if config.rewriter:
+        wordings, rewrites = rewritten(recordings, wordings, config.rewriter)
+        say(f"Rewritten reports: {', '.join(f'{count} {reason}' for reason, count in rewrites.items())}")
     pairs = Pairs(
         hearing.inputs,
         embed_reports(config, recordings, wordings),
@@ -124,7 +130,7 @@ def _told(config: TeacherConfig, hearing: Hearing) -> tuple[Told, Told]:
         hearing.rate_hz,
     )
     train, val = hearing.train_and_val
-    return Told(pairs.part(train), wordings[train]), Told(pairs.part(val), wordings[val])
+    return Told(pairs.part(train), wordings[train]), Told(pairs.part(val), wordings[val]), rewrites
 
 
 def _align(

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from acula_edge import weights
 from acula_edge.data.recording import Recording, Split
+from acula_edge.data.reports import clinical_facts
 from acula_edge.language.cache import embed_cached
 from acula_edge.language.registry import load
+from acula_edge.language.rewriter import reasons, rewrite_reports
 from acula_edge.language.whiten import centring
 from acula_edge.progress import say
 from acula_edge.teacher.config import TeacherConfig
@@ -24,6 +26,23 @@ def wordings_of(recordings: Sequence[Recording], surface_forms: int) -> Wordings
     They are empty texts where nothing is known that could be reported.
     """
     return tuple(_wordings(recording.reports, surface_forms) for recording in recordings)
+
+
+def rewritten(
+    recordings: Sequence[Recording], wordings: Wordings, model: str
+) -> tuple[Wordings, dict[str, int]]:
+    """The plain wordings told by a language model, and how many were accepted or refused, and why.
+
+    A refused text leaves the plain report in its place.
+    """
+    rows = [row for row, forms in enumerate(wordings) if forms[0]]
+    told = [
+        (wordings[row][0], clinical_facts(recordings[row].dataset, recordings[row].metadata)) for row in rows
+    ]
+    results = rewrite_reports(told, model, weights.home() / "rewritten")
+    fresh = dict(zip(rows, results, strict=True))
+    changed = ((fresh[row].text, *forms[1:]) if row in fresh else forms for row, forms in enumerate(wordings))
+    return tuple(changed), reasons(results)
 
 
 def _wordings(reports: tuple[str, ...], surface_forms: int) -> tuple[str, ...]:
