@@ -1,0 +1,206 @@
+"""Which encoder, language model, loss and controls? Patient-grouped 3-fold on train and validation.
+
+    python benchmarks/sweep.py FOLDER ENCODER
+
+Every row of SWEEP is a change to the default recipe for ENCODER. The test split is never opened. In
+each fold two thirds of the patients are trained on (an eighth of them picks the epoch and the probe's
+strength) and the others are scored by the closed-form probe, at most two clips a recording. A row's
+value is the mean over tasks and folds of the AUROC; with three folds of few patients, differences below
+.01 are noise. Rows that are in benchmarks/results/sweep_ENCODER.json already are not run again.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from acula_edge.artifact import ArtifactKind, write_json
+from acula_edge.build import BuildConfig, make
+from acula_edge.data.dataset import Dataset
+from acula_edge.data.metrics import logit_slices, task_score
+from acula_edge.data.recording import Split
+from acula_edge.encoders.protocol import AudioEncoder
+from acula_edge.encoders.registry import pretrained
+from acula_edge.environment import environment
+from acula_edge.progress import say
+from acula_edge.teacher.align import AlignmentModel, align
+from acula_edge.teacher.config import TeacherConfig
+from acula_edge.teacher.hearing import hear_trunk
+from acula_edge.teacher.lessons import Told, teach
+from acula_edge.teacher.pairs import Pairs
+from acula_edge.teacher.probe import Embedded, fit_probe
+from acula_edge.teacher.texts import embed_reports, wordings_of
+
+RESULTS = Path(__file__).parent / "results"
+WORK = Path(".acula-edge")
+FOLDS = 3
+_CLIPS = 2
+_BATCH = 16
+
+# The recipe that a row changes: what the encoder needs beside the defaults.
+RECIPES: dict[str, dict[str, Any]] = {
+    "openwakeword": {},
+    "whisper-base-3": {"encoder_rate": 0.03, "epochs": 4, "crop_seconds": 2.0},
+    "whisper-base": {"encoder_rate": 0.03, "epochs": 4, "crop_seconds": 2.0},
+}
+SWEEP: dict[str, dict[str, Any]] = {
+    "default": {},
+    "shuffled reports": {"teaches": "shuffled"},
+    "SSL only": {"teaches": "ssl_only"},
+    "bag of words": {"teaches": "bag_of_words"},
+    "constant report": {"teaches": "constant"},
+    "four wordings": {"surface_forms": 4},
+    "without SSL": {"ssl_weight": 0.0},
+    "InfoNCE": {"alignment": "infonce"},
+    "SigLIP": {"alignment": "siglip"},
+    "unbiased CKA": {"alignment": "cka_unbiased"},
+    "released loss": {"alignment": "released"},
+    "SmolLM2": {"language": "smollm2"},
+    "10 epochs": {"epochs": 10},
+    "three times the rate": {"encoder_rate_factor": 3.0},
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The recordings of train and validation (n), their clips' trunk features, and their fold (n,)."""
+
+    dataset: Dataset
+    base: AudioEncoder
+    inputs: tuple[np.ndarray, ...]
+    clip_frames: int
+    rate_hz: float
+    fold: np.ndarray
+
+
+def open_bench(folder: Path, encoder: str) -> Bench:
+    """Decode, split and hear everything once; kept in the work folder."""
+    dataset = Dataset.open(make(BuildConfig(), folder, WORK, ArtifactKind.DATASET))
+    base = pretrained(encoder, dataset.contract, 0)
+    recordings = [*dataset.of(Split.TRAIN), *dataset.of(Split.VAL)]
+    hearing = hear_trunk(dataset, recordings, base, WORK / f"sweep-{encoder}")
+    seconds = dataset.contract.clip_samples / dataset.contract.sample_rate_hz
+    frames = round(hearing.rate_hz * seconds)
+    groups = [f"{item.dataset} {item.group}" for item in recordings]
+    return Bench(dataset, base, hearing.inputs, frames, hearing.rate_hz, _folds(groups, FOLDS))
+
+
+def _folds(groups: list[str], n_folds: int) -> np.ndarray:
+    names, inverse = np.unique(groups, return_inverse=True)
+    of_name = np.empty(len(names), dtype=int)
+    for dataset in sorted({name.split(" ")[0] for name in names}):
+        rows = np.flatnonzero([name.split(" ")[0] == dataset for name in names])
+        of_name[np.random.default_rng(0).permutation(rows)] = np.arange(len(rows)) % n_folds
+    return of_name[inverse]
+
+
+def score(bench: Bench, config: TeacherConfig | None) -> dict[str, list[float]]:
+    """AUROC of each task in each fold that can score it; without a config, of the base encoder."""
+    recordings = [*bench.dataset.of(Split.TRAIN), *bench.dataset.of(Split.VAL)]
+    groups = [f"{item.dataset} {item.group}" for item in recordings]
+    found: dict[str, list[float]] = {task.name: [] for task in bench.dataset.tasks}
+    fixed = _embed(bench, bench.base) if config is None else None
+    for fold in range(FOLDS):
+        outside = np.flatnonzero(bench.fold != fold)
+        inner = _folds([groups[row] for row in outside], 8)
+        train, val, held = outside[inner > 0], outside[inner == 0], np.flatnonzero(bench.fold == fold)
+        vectors = fixed if config is None else _embed(bench, _train(bench, config, train, val))
+        parts = [Embedded([recordings[row] for row in rows], vectors[rows]) for rows in (train, val, held)]
+        tasks = tuple(task for task in bench.dataset.tasks if len(set(parts[0].of_task(task)[1])) > 1)
+        probe = fit_probe(tasks, parts[0], parts[1])
+        for task in tasks:
+            x, labels = parts[2].of_task(task)
+            part = logit_slices(tasks)[task.name]
+            value = task_score(task, x @ probe.weight[part].T + probe.bias[part], labels)
+            found[task.name] += [] if np.isnan(value) else [value]
+    return found
+
+
+def _train(bench: Bench, config: TeacherConfig, train: np.ndarray, val: np.ndarray) -> AudioEncoder:
+    recordings = [*bench.dataset.of(Split.TRAIN), *bench.dataset.of(Split.VAL)]
+    told = []
+    wordings = wordings_of(recordings, config.surface_forms)
+    texts = embed_reports(config, recordings, wordings)
+    for rows in (train, val):
+        paired = np.array([bool(wordings[row][0]) for row in rows])
+        sources = tuple(recordings[row].dataset for row in rows)
+        inputs = tuple(bench.inputs[row] for row in rows)
+        pairs = Pairs(inputs, texts[rows], paired, sources, bench.rate_hz)
+        told.append(Told(pairs, tuple(wordings[row] for row in rows)))
+    pairs_of = teach(config.teaches, told[0], told[1], config.seed)
+    torch.manual_seed(config.seed)
+    model = AlignmentModel(copy.deepcopy(bench.base), pairs_of[0].texts.shape[-1], config)
+    scratch = WORK / "sweep-scratch" / config.encoder
+    for stale in scratch.glob("*.safetensors"):
+        stale.unlink()
+    align(model, *pairs_of, config, scratch, "sweep")
+    return model.encoder
+
+
+@torch.no_grad()
+def _embed(bench: Bench, encoder: AudioEncoder) -> np.ndarray:
+    """(n, dim): the mean over at most two clips of each recording."""
+    encoder.eval()
+    clips, owner = [], []
+    for row, features in enumerate(bench.inputs):
+        for start in range(0, min(len(features), _CLIPS * bench.clip_frames), bench.clip_frames):
+            clips.append((row, start))
+            owner.append(row)
+    parts = []
+    for first in range(0, len(clips), _BATCH):
+        cut = [
+            bench.inputs[row][start : start + bench.clip_frames]
+            for row, start in clips[first : first + _BATCH]
+        ]
+        parts.append(encoder.pool(encoder.top(torch.from_numpy(np.stack(cut)).float())).numpy())
+    total = np.zeros((len(bench.inputs), parts[0].shape[1]))
+    np.add.at(total, owner, np.concatenate(parts))
+    return (total / np.bincount(owner)[:, None]).astype(np.float32)
+
+
+def rows_to_run(encoder: str) -> Iterator[tuple[str, TeacherConfig | None]]:
+    """The base encoder first, then every row of the sweep."""
+    yield "base", None
+    for name, change in SWEEP.items():
+        values = {"encoder": encoder, **RECIPES[encoder], **change}
+        factor = values.pop("encoder_rate_factor", 1.0)
+        config = TeacherConfig.model_validate(values)
+        yield name, config.model_copy(update={"encoder_rate": min(1.0, factor * config.encoder_rate)})
+
+
+def main(folder: Path, encoder: str) -> None:
+    """Run what is not in the results file yet, row by row."""
+    torch.use_deterministic_algorithms(True)
+    result = RESULTS / f"sweep_{encoder}.json"
+    rows: list[dict[str, Any]] = json.loads(result.read_text())["rows"] if result.is_file() else []
+    done = {row["name"] for row in rows}
+    bench = open_bench(folder, encoder)
+    for name, config in rows_to_run(encoder):
+        if name in done:
+            continue
+        start = time.perf_counter()
+        found = {task: values for task, values in score(bench, config).items() if values}
+        mean = float(np.mean([np.mean(values) for values in found.values()]))
+        rows.append(
+            {
+                "name": name,
+                "mean": round(mean, 4),
+                "tasks": {task: [round(value, 4) for value in values] for task, values in found.items()},
+                "config": config.model_dump(mode="json") if config else None,
+            }
+        )
+        say(f"{encoder}, {name}: {mean:.4f} in {time.perf_counter() - start:.0f} s")
+        write_json(result, {"encoder": encoder, "folds": FOLDS, "rows": rows, "environment": environment()})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
