@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from acula_edge.evidence.jackknife import jackknife
 from acula_edge.evidence.results import Estimate
 from acula_edge.teacher.evaluation.config import EvaluationConfig
 from acula_edge.teacher.evaluation.contest import TITLES, panel
-from acula_edge.teacher.evaluation.embeddings import Embeddings
+from acula_edge.teacher.evaluation.embeddings import Embeddings, Rows
 from acula_edge.teacher.evaluation.geometry import cka, effective_rank, mean_cosine
 from acula_edge.teacher.evaluation.regression import leave_one_out
 from acula_edge.teacher.evaluation.results import AgeError, Found, Search, Shape, SliceScores
@@ -29,6 +29,7 @@ Floats = NDArray[np.float32]
 
 _FEWEST_PATIENTS = 3
 _DIRECTIONS = ("recording to report", "report to recording")
+_CONTROL = Variant.SHUFFLED
 _FIGURES = (*(f"R@{depth}" for depth in DEPTHS), "median rank")
 
 
@@ -46,7 +47,7 @@ def _shape(name: str, scored: Embeddings, seed: int) -> Shape:
     own, base, texts = scored.audio[name], scored.audio[Variant.BASE], scored.texts
     told: NDArray[np.bool_] = np.asarray(texts.any(axis=1))
 
-    def figures(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def figures(rows: Rows) -> NDArray[np.float64]:
         with_report = rows[told[rows]]
         resembles = cka(own[with_report], texts[with_report]) if told.any() else 0.0
         return np.array(
@@ -65,31 +66,41 @@ def _shape(name: str, scored: Embeddings, seed: int) -> Shape:
 
 
 def searches(
-    name: str, audio: Floats, texts: Floats, recordings: Sequence[Recording], seed: int
+    projected: Mapping[str, tuple[Floats, Floats]], recordings: Sequence[Recording], seed: int
 ) -> tuple[Search, ...]:
-    """Retrieval both ways between projected recordings (n, d) and their reports (n, d)."""
+    """Retrieval both ways between projected recordings (n, d) and their reports (n, d), by each encoder."""
     reports = [recording.report for recording in recordings]
 
-    def both(rows: NDArray[np.int64]) -> tuple[Direction, Direction]:
+    def search(name: str, rows: Rows) -> tuple[Direction, Direction]:
+        audio, texts = projected[name]
         found = retrieval(audio[rows], texts[rows], [reports[row] for row in rows])
         return found.audio_to_report, found.report_to_audio
 
-    def figures(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.array([[*one.recall.values(), one.median_rank] for one in both(rows)]).ravel()
+    def figures(rows: Rows) -> NDArray[np.float64]:
+        each = np.array(
+            [[[*way.recall.values(), way.median_rank] for way in search(name, rows)] for name in projected]
+        )
+        return np.stack([each, each - each[names.index(_CONTROL)]]).ravel()
 
-    estimates = jackknife(figures, units_of(recordings), seed)
-    parts = (estimates[: len(_FIGURES)], estimates[len(_FIGURES) :])
-    whole = both(np.arange(len(reports)))
+    names, whole = list(projected), np.arange(len(reports))
+    estimates = np.array(jackknife(figures, units_of(recordings), seed), dtype=object)
+    values, gains = estimates.reshape(2, len(names), len(_DIRECTIONS), len(_FIGURES))
     return tuple(
-        Search(system=name, direction=direction, candidates=found.candidates, figures=_figures(found, part))
-        for direction, found, part in zip(_DIRECTIONS, whole, parts, strict=True)
+        Search(
+            system=name,
+            direction=direction,
+            candidates=way.candidates,
+            figures=_figures(way, values[i, j], gains[i, j]),
+        )
+        for i, name in enumerate(names)
+        for j, (direction, way) in enumerate(zip(_DIRECTIONS, search(name, whole), strict=True))
     )
 
 
-def _figures(direction: Direction, estimates: Sequence[Estimate]) -> tuple[Found, ...]:
-    chance = (*direction.chance_recall.values(), direction.chance_median_rank)
-    rows = zip(_FIGURES, estimates, chance, strict=True)
-    return tuple(Found(name=name, value=value, chance=guess) for name, value, guess in rows)
+def _figures(way: Direction, values: Sequence[Estimate], gains: Sequence[Estimate]) -> tuple[Found, ...]:
+    chance = (*way.chance_recall.values(), way.chance_median_rank)
+    rows = zip(_FIGURES, values, chance, gains, strict=True)
+    return tuple(Found(name=name, value=value, chance=guess, gain=gain) for name, value, guess, gain in rows)
 
 
 def slice_scores(

@@ -23,11 +23,12 @@ class Shape(Frozen):
 
 
 class Found(Frozen):
-    """One figure of a search, and what candidates in random order give."""
+    """One figure of a search, what candidates in random order give, and how it exceeds the control's."""
 
     name: str
     value: Estimate
     chance: float
+    gain: Estimate
 
 
 class Search(Frozen):

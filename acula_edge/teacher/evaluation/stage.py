@@ -157,13 +157,12 @@ def _retrieval(scene: _Scene) -> tuple[Search, ...]:
     """By every encoder with heads, among the recordings that have a report."""
     rows = np.array([row for row in scene.rows if scene.embeddings.texts[row].any()], dtype=np.int64)
     told = scene.embeddings.part(rows)
-    found = (
-        measures.searches(
-            name, heads.audio(told.audio[name]), heads.text(told.texts), told.recordings, scene.config.seed
-        )
-        for name, heads in scene.heads.items()
-    )
-    return tuple(search for both in found for search in both) if rows.size else ()
+    if not rows.size:
+        return ()
+    projected = {
+        name: (heads.audio(told.audio[name]), heads.text(told.texts)) for name, heads in scene.heads.items()
+    }
+    return measures.searches(projected, told.recordings, scene.config.seed)
 
 
 def _limitations(accuracy: Accuracy, scene: _Scene) -> tuple[str, ...]:

@@ -2,54 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from acula_edge.artifact import Artifact, ArtifactKind
-from acula_edge.data.dataset import Dataset, audio_file
+from acula_edge.data.dataset import Dataset
 from acula_edge.data.metrics import logit_slices, task_score
 from acula_edge.data.recording import Split
 from acula_edge.encoders.teacher_model import TeacherModel, Variant
 from acula_edge.errors import ExistsError
 from acula_edge.evidence.results import Accuracy
-from acula_edge.teacher.evaluation.config import EvaluationConfig
 from acula_edge.teacher.evaluation.contest import CONTROLS
 from acula_edge.teacher.evaluation.embeddings import embed_all
 from acula_edge.teacher.evaluation.results import TeacherEvaluation
 from acula_edge.teacher.evaluation.stage import NOTICE, evaluate
-
-CONFIG = EvaluationConfig(probe_seeds=2, bootstrap_resamples=100)
-
-
-@pytest.fixture(scope="module")
-def untouched(mini_dataset: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """The Dataset without the audio of the test split."""
-    folder = tmp_path_factory.mktemp("dataset") / "dataset"
-    shutil.copytree(mini_dataset.path, folder)
-    dataset = Artifact.open(folder)
-    (folder / audio_file(Split.TEST)).unlink()
-    return dataset
-
-
-@pytest.fixture(scope="module")
-def out(mini_teacher: Artifact, untouched: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("evaluation") / "val"
-    evaluate(mini_teacher, untouched, Split.VAL, folder, config=CONFIG)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def found(out: Path) -> TeacherEvaluation:
-    return TeacherEvaluation.model_validate_json((out / "report.json").read_text(encoding="utf-8"))
+from tests.teacher.evaluation.conftest import CONFIG
 
 
 def test_report_is_whole_and_says_what_it_is_about(
-    out: Path, found: TeacherEvaluation, mini_teacher: Artifact, mini_dataset: Artifact
+    evaluation: Path, found: TeacherEvaluation, mini_teacher: Artifact, mini_dataset: Artifact
 ) -> None:
-    artifact = Artifact.open(out, ArtifactKind.REPORT)
+    artifact = Artifact.open(evaluation, ArtifactKind.REPORT)
     assert artifact.verify() == []
     assert {entry.name for entry in artifact.manifest.files} == {"report.json", "report.md", "report.html"}
     assert [parent.digest for parent in found.parents] == [mini_teacher.digest, mini_dataset.digest]
@@ -131,11 +106,13 @@ def test_retrieval_stands_beside_chance(found: TeacherEvaluation) -> None:
         assert 0 < first < tenth <= 1
 
 
-def test_nothing_is_replaced_without_force(out: Path, mini_teacher: Artifact, untouched: Artifact) -> None:
-    before = (out / "manifest.json").read_bytes()
+def test_nothing_is_replaced_without_force(
+    evaluation: Path, mini_teacher: Artifact, untouched: Artifact
+) -> None:
+    before = (evaluation / "manifest.json").read_bytes()
     with pytest.raises(ExistsError, match="--force"):
-        evaluate(mini_teacher, untouched, Split.VAL, out, config=CONFIG)
-    assert (out / "manifest.json").read_bytes() == before
+        evaluate(mini_teacher, untouched, Split.VAL, evaluation, config=CONFIG)
+    assert (evaluation / "manifest.json").read_bytes() == before
 
 
 def test_test_patients_are_scored_only_if_asked_for(
