@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from acula_edge.data.tasks import ClassRule, Task
 from acula_edge.evidence.accuracy import Panel, System, evaluate
 from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.sections import accuracy_table
 
 TASK = Task(name="t", dataset="d", classes=tuple(ClassRule(name=n, values=(n,)) for n in "ab"))
 PANEL = Panel(
@@ -40,3 +41,13 @@ def test_equal_runs_have_the_interval_of_one() -> None:
     once, several = (system.tasks["t"] for system in found.systems)
     assert once.low is not None
     assert (several.low, several.high) == pytest.approx((once.low, once.high))
+
+
+def test_the_mean_names_only_the_tasks_that_are_in_it() -> None:
+    lone = TASK.model_copy(update={"name": "lone"})  # one class only: nothing to score
+    members = [Member(f"r{i}", "d", f"p{i}", True, {"t": i % 2, "lone": 0}) for i in range(12)]
+    logits = {"once": np.arange(24.0).reshape(12, 2)}
+    found = evaluate((TASK, lone), Cohort(tuple(members)), logits, PANEL, 100, seed=0)
+    *tasks, mean = accuracy_table(found).rows
+    assert [(row[0].text, row[1].text) for row in tasks] == [("t", "0.583"), ("lone", "n/a")]
+    assert (mean[0].detail, mean[1].text) == ("1 tasks", "0.583")
