@@ -134,7 +134,12 @@ def _slices(found: TeacherEvaluation) -> Section:
         "Mean AUROC of OPERA's probe over the tasks that a part can score; parts differ in their tasks, so "
         "compare along a row."
     )
-    return Section("Whom it serves", (paragraph,), tables=_tables("Mean AUROC (95 % interval)", header, rows))
+    return Section(
+        "Whom it serves",
+        (paragraph,),
+        points=tuple(f"Not scored: {name}, {why}." for name, why in found.slices_left_out.items()),
+        tables=_tables("Mean AUROC (95 % interval)", header, rows),
+    )
 
 
 def _ages(found: TeacherEvaluation) -> Section:

@@ -66,7 +66,10 @@ class AgeError(Frozen):
 
 
 class TeacherEvaluation(Frozen):
-    """report.json: everything that is known about one teacher on the patients of one split."""
+    """report.json: everything that is known about one teacher on the patients of one split.
+
+    `slices_left_out` says of each part that was too small to be scored, why.
+    """
 
     verdict: str
     notice: str
@@ -84,6 +87,7 @@ class TeacherEvaluation(Frozen):
     retrieval: tuple[Search, ...]
     shapes: tuple[Shape, ...]
     slices: tuple[SliceScores, ...]
+    slices_left_out: dict[str, str]
     ages: tuple[AgeError, ...]
     data: DataFacts
     limitations: tuple[str, ...]

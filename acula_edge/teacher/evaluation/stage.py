@@ -31,6 +31,7 @@ from acula_edge.teacher.evaluation.heads import Heads
 from acula_edge.teacher.evaluation.report import page_of
 from acula_edge.teacher.evaluation.results import Search, TeacherEvaluation
 from acula_edge.teacher.evaluation.shift import shifts
+from acula_edge.teacher.evaluation.slices import left_out
 from acula_edge.teacher.evaluation.verdict import verdict
 from acula_edge.teacher.probe import Embedded
 from acula_edge.teacher.texts import embed_reports, wordings_of
@@ -134,6 +135,7 @@ def _evaluation(teacher: Artifact, artifact: Artifact, scene: _Scene) -> Teacher
         retrieval=_retrieval(scene),
         shapes=measures.shapes(scene.embeddings.part(scene.rows), config.seed),
         slices=measures.slice_scores(tasks, recordings, logits, config),
+        slices_left_out=left_out(recordings),
         ages=measures.age_errors(scene.embeddings.part(scene.rows), config),
         data=data_facts(artifact),
         limitations=_limitations(opera, scene),

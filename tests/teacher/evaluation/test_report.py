@@ -38,6 +38,8 @@ def test_every_figure_finding_and_limit_is_shown(text: str, found: TeacherEvalua
         assert number(shape.effective_rank) in text
     for part in found.slices:
         assert part.name in text
+    assert found.slices_left_out
+    assert all(f"{name}, {why}" in text for name, why in found.slices_left_out.items())
     for finding in found.data.findings:
         assert finding.finding[:30] in text
     assert all(sentence in text for sentence in (*found.limitations, *found.shifts))
@@ -55,7 +57,9 @@ def test_the_shift_of_physionet_is_told_from_its_own_row(found: TeacherEvaluatio
 
 def test_what_was_not_found_has_no_section(found: TeacherEvaluation) -> None:
     titles = [section.title for section in page_of(found).sections]
-    bare = found.model_copy(update={"retrieval": (), "ages": (), "slices": (), "zero_shot": None})
+    bare = found.model_copy(
+        update={"retrieval": (), "ages": (), "slices": (), "slices_left_out": {}, "zero_shot": None}
+    )
     left = [section.title for section in page_of(bare).sections]
     assert set(left) < set(titles)
     assert left == [title for title in titles if title in left]
