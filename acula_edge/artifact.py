@@ -38,6 +38,7 @@ class ArtifactKind(StrEnum):
     QUANTIZED = "quantized"
     BUNDLE = "bundle"
     REPORT = "report"
+    EVALUATION = "evaluation"
 
 
 class _Frozen(BaseModel):

@@ -59,6 +59,14 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
         "acula_edge/runtime",
         "acula_edge/bench",
     ),
+    ArtifactKind.EVALUATION: (
+        "acula_edge/data",
+        "acula_edge/evidence",
+        "acula_edge/encoders",
+        "acula_edge/language",
+        "acula_edge/teacher",
+        "acula_edge/evaluation",
+    ),
 }
 
 

@@ -114,7 +114,7 @@ def evaluate(
     from acula_edge.artifact import Artifact, ArtifactKind
     from acula_edge.data.recording import Split
     from acula_edge.errors import ArtifactError
-    from acula_edge.teacher.evaluation.stage import evaluate as run
+    from acula_edge.evaluation.stage import evaluate as run
 
     model = Artifact.open(teacher, ArtifactKind.TEACHER)
     resolved = line.BuildConfig.load(config, None, model.manifest.seed)

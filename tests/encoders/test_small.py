@@ -11,8 +11,8 @@ from acula_edge.artifact import Artifact
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
 from acula_edge.encoders.registry import pretrained
-from acula_edge.teacher.pairs import Pairs
 from acula_edge.teacher.config import TeacherConfig
+from acula_edge.teacher.pairs import Pairs
 from acula_edge.teacher.pretrain import pretrain
 
 

@@ -8,7 +8,7 @@ import pytest
 from acula_edge.artifact import Artifact
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Recording, Split
-from acula_edge.teacher.evaluation.slices import MIN_RECORDINGS, left_out, slices_of
+from acula_edge.evaluation.slices import MIN_RECORDINGS, left_out, slices_of
 
 
 def _recordings(n: int, dataset: str = "d", **metadata: str) -> list[Recording]:

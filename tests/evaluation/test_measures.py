@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from acula_edge.data.recording import Recording, Split
 from acula_edge.data.tasks import KNOWN_TASKS
 from acula_edge.encoders.teacher_model import Variant
-from acula_edge.teacher.evaluation.config import EvaluationConfig
-from acula_edge.teacher.evaluation.embeddings import Embeddings
-from acula_edge.teacher.evaluation.measures import age_errors, searches, shapes, slice_scores
+from acula_edge.evaluation.config import EvaluationConfig
+from acula_edge.evaluation.embeddings import Embeddings
+from acula_edge.evaluation.measures import age_errors, searches, shapes, slice_scores
 
 Floats = NDArray[np.float32]
 

@@ -13,18 +13,18 @@ from acula_edge.data.metrics import logit_slices, task_score
 from acula_edge.data.recording import Split
 from acula_edge.encoders.teacher_model import TeacherModel, Variant
 from acula_edge.errors import ExistsError
+from acula_edge.evaluation.contest import CONTROLS
+from acula_edge.evaluation.embeddings import embed_all
+from acula_edge.evaluation.results import TeacherEvaluation
+from acula_edge.evaluation.stage import NOTICE, evaluate
 from acula_edge.evidence.results import Accuracy
-from acula_edge.teacher.evaluation.contest import CONTROLS
-from acula_edge.teacher.evaluation.embeddings import embed_all
-from acula_edge.teacher.evaluation.results import TeacherEvaluation
-from acula_edge.teacher.evaluation.stage import NOTICE, evaluate
-from tests.teacher.evaluation.conftest import CONFIG
+from tests.evaluation.conftest import CONFIG
 
 
 def test_report_is_whole_and_says_what_it_is_about(
     evaluation: Path, found: TeacherEvaluation, mini_teacher: Artifact, mini_dataset: Artifact
 ) -> None:
-    artifact = Artifact.open(evaluation, ArtifactKind.REPORT)
+    artifact = Artifact.open(evaluation, ArtifactKind.EVALUATION)
     assert artifact.verify() == []
     assert {entry.name for entry in artifact.manifest.files} == {"report.json", "report.md", "report.html"}
     assert [parent.digest for parent in found.parents] == [mini_teacher.digest, mini_dataset.digest]

@@ -13,7 +13,7 @@ from torch import nn
 
 from acula_edge.data.recording import Recording, Split
 from acula_edge.data.tasks import ClassRule, Task
-from acula_edge.teacher.evaluation.opera_probe import fit
+from acula_edge.evaluation.opera_probe import fit
 from acula_edge.teacher.probe import Embedded
 
 DIM = 6

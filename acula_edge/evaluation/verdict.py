@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from acula_edge.data.recording import Split
 from acula_edge.encoders.teacher_model import Variant
+from acula_edge.evaluation.contest import TITLES
 from acula_edge.evidence.results import Accuracy, Difference
 from acula_edge.evidence.text import SIMULATED, compared, difference, number
-from acula_edge.teacher.evaluation.contest import TITLES
 
 _PATIENTS = {Split.TRAIN: "training", Split.VAL: "validation", Split.TEST: "test"}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from acula_edge.evaluation.report import page_of
+from acula_edge.evaluation.results import TeacherEvaluation
 from acula_edge.evidence.text import difference, number
-from acula_edge.teacher.evaluation.report import page_of
-from acula_edge.teacher.evaluation.results import TeacherEvaluation
 
 
 @pytest.fixture(scope="module", params=["md", "html"])

@@ -10,9 +10,9 @@ import pytest
 from acula_edge.artifact import Artifact
 from acula_edge.data.dataset import audio_file
 from acula_edge.data.recording import Split
-from acula_edge.teacher.evaluation.config import EvaluationConfig
-from acula_edge.teacher.evaluation.results import TeacherEvaluation
-from acula_edge.teacher.evaluation.stage import evaluate
+from acula_edge.evaluation.config import EvaluationConfig
+from acula_edge.evaluation.results import TeacherEvaluation
+from acula_edge.evaluation.stage import evaluate
 
 CONFIG = EvaluationConfig(probe_seeds=2, bootstrap_resamples=100)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import entropy
 from sklearn.metrics.pairwise import cosine_similarity
 
-from acula_edge.teacher.evaluation.geometry import cka, effective_rank, mean_cosine
+from acula_edge.evaluation.geometry import cka, effective_rank, mean_cosine
 
 
 def test_effective_rank_of_known_matrices() -> None:

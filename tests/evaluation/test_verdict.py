@@ -9,10 +9,10 @@ import pytest
 from acula_edge.data.recording import Recording, Split
 from acula_edge.data.tasks import KNOWN_TASKS
 from acula_edge.encoders.teacher_model import Variant
+from acula_edge.evaluation.contest import CONTROLS, TITLES
+from acula_edge.evaluation.shift import shifts
+from acula_edge.evaluation.verdict import verdict
 from acula_edge.evidence.results import Accuracy, Difference, Estimate, SystemAccuracy
-from acula_edge.teacher.evaluation.contest import CONTROLS, TITLES
-from acula_edge.teacher.evaluation.shift import shifts
-from acula_edge.teacher.evaluation.verdict import verdict
 
 TASK = next(task for task in KNOWN_TASKS if task.dataset == "physionet2016")
 WON = Estimate(value=0.05, low=0.02, high=0.08, degenerate=0)

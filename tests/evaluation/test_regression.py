@@ -10,7 +10,7 @@ from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from sklearn.preprocessing import StandardScaler
 
 from acula_edge.errors import DataError
-from acula_edge.teacher.evaluation.regression import leave_one_out
+from acula_edge.evaluation.regression import leave_one_out
 
 Floats = NDArray[np.float64]
 STRENGTHS = (0.1, 3.0, 50.0, 1000.0)

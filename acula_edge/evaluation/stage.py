@@ -14,6 +14,16 @@ from acula_edge.data.recording import Split
 from acula_edge.data.tasks import Task
 from acula_edge.encoders.teacher_model import TEACHER_FILE, TeacherModel, Variant
 from acula_edge.environment import code_version, environment
+from acula_edge.evaluation import measures, probes
+from acula_edge.evaluation.config import EvaluationConfig
+from acula_edge.evaluation.contest import panel
+from acula_edge.evaluation.embeddings import Embeddings, Rows, embed_all
+from acula_edge.evaluation.heads import Heads
+from acula_edge.evaluation.report import page_of
+from acula_edge.evaluation.results import Search, TeacherEvaluation
+from acula_edge.evaluation.shift import shifts
+from acula_edge.evaluation.slices import left_out
+from acula_edge.evaluation.verdict import verdict
 from acula_edge.evidence.accuracy import Logits
 from acula_edge.evidence.accuracy import evaluate as score
 from acula_edge.evidence.cohort import Cohort, Member
@@ -23,16 +33,6 @@ from acula_edge.evidence.limits import limitations
 from acula_edge.evidence.markdown import to_markdown
 from acula_edge.evidence.results import Accuracy
 from acula_edge.teacher.config import TeacherConfig, Tuning
-from acula_edge.teacher.evaluation import measures, probes
-from acula_edge.teacher.evaluation.config import EvaluationConfig
-from acula_edge.teacher.evaluation.contest import panel
-from acula_edge.teacher.evaluation.embeddings import Embeddings, Rows, embed_all
-from acula_edge.teacher.evaluation.heads import Heads
-from acula_edge.teacher.evaluation.report import page_of
-from acula_edge.teacher.evaluation.results import Search, TeacherEvaluation
-from acula_edge.teacher.evaluation.shift import shifts
-from acula_edge.teacher.evaluation.slices import left_out
-from acula_edge.teacher.evaluation.verdict import verdict
 from acula_edge.teacher.probe import Embedded
 from acula_edge.teacher.texts import embed_reports, wordings_of
 
@@ -174,10 +174,10 @@ def _limitations(accuracy: Accuracy, scene: _Scene) -> tuple[str, ...]:
 
 def _description(config: EvaluationConfig, split: Split, teacher: Artifact, dataset: Artifact) -> Description:
     resolved = {"split": split, **config.model_dump(mode="json")}
-    code = code_version(ArtifactKind.TEACHER)
+    code = code_version(ArtifactKind.EVALUATION)
     return Description(
-        kind=ArtifactKind.REPORT,
-        key=stage_key(ArtifactKind.REPORT, resolved, [teacher.digest, dataset.digest], code),
+        kind=ArtifactKind.EVALUATION,
+        key=stage_key(ArtifactKind.EVALUATION, resolved, [teacher.digest, dataset.digest], code),
         parents=(teacher.parent, dataset.parent),
         contract=dataset.manifest.contract,
         config=resolved,

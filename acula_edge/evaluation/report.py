@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from acula_edge.encoders.teacher_model import Variant
+from acula_edge.evaluation.contest import TITLES
+from acula_edge.evaluation.results import Search, TeacherEvaluation
 from acula_edge.evidence.charts import accuracy_chart
 from acula_edge.evidence.page import Page, Section
 from acula_edge.evidence.results import Accuracy, Estimate
 from acula_edge.evidence.sections import accuracy_table, data_section, difference_table, provenance_table
 from acula_edge.evidence.tables import Cell, Table
 from acula_edge.evidence.text import ABSENT, interval, number, signed
-from acula_edge.teacher.evaluation.contest import TITLES
-from acula_edge.teacher.evaluation.results import Search, TeacherEvaluation
 
 
 def page_of(found: TeacherEvaluation) -> Page:

@@ -1,1 +1,0 @@
-"""What a frozen audio encoder knows: probes, regression, zero-shot, retrieval, geometry, slices."""
