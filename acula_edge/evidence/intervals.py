@@ -110,12 +110,14 @@ def average_draws(runs: list[Draws]) -> Draws:
 
 
 def mean_draws(draws: list[Draws]) -> Draws:
-    """The mean over the tasks that have a value.
+    """The mean over the tasks that have an interval; if there are none, over those that have a value.
 
+    A class of one patient can not be drawn in another way: its task would narrow the interval of the mean.
     Where a resample has no value for some of them, it moves the mean by what it moves the others: a
     mean over fewer tasks would jump to another level.
     """
-    scored = [one for one in draws if not np.isnan(one.value)]
+    valued = [one for one in draws if not np.isnan(one.value)]
+    scored = [one for one in valued if one.estimate().low is not None] or valued
     if not scored:
         return draws[0]
     value = float(np.mean([one.value for one in scored]))

@@ -8,7 +8,7 @@ from acula_edge.evidence.results import Accuracy
 def limitations(accuracy: Accuracy, simulated: bool) -> tuple[str, ...]:
     """What has to be known to read the scores."""
     unnamed = [cohort.task for cohort in accuracy.cohorts if not cohort.patients_named]
-    degenerate = _degenerate(accuracy)
+    degenerate, single = _degenerate(accuracy), _not_averaged(accuracy)
     sentences = {
         "The recordings are simulated: the scores show that the line works, and say nothing about "
         "patients.": simulated,
@@ -18,10 +18,17 @@ def limitations(accuracy: Accuracy, simulated: bool) -> tuple[str, ...]:
         "training is not in them.": True,
         f"The sources of {', '.join(unnamed)} do not name all patients: recordings were drawn instead, and "
         "those intervals may be too narrow.": bool(unnamed),
+        f"Too few patients for an interval, and so not in the mean: {', '.join(single)}.": bool(single),
         f"Resamples without one of the classes were left out: {', '.join(degenerate)} of "
         f"{accuracy.resamples}.": bool(degenerate),
     }
     return tuple(sentence for sentence, applies in sentences.items() if applies)
+
+
+def _not_averaged(accuracy: Accuracy) -> list[str]:
+    first = accuracy.systems[0]
+    valued = (name for name, found in first.tasks.items() if found.value is not None)
+    return [name for name in valued if name not in first.averaged]
 
 
 def _degenerate(accuracy: Accuracy) -> list[str]:

@@ -49,6 +49,13 @@ class SystemAccuracy(Frozen):
     tasks: dict[str, Estimate]
     mean: Estimate
 
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """The tasks that the mean is over, as `intervals.mean_draws` chooses them."""
+        valued = {name: found for name, found in self.tasks.items() if found.value is not None}
+        sure = tuple(name for name, found in valued.items() if found.low is not None)
+        return sure or tuple(valued)
+
 
 class Difference(Frozen):
     """`system` minus `against`, paired over the same patients."""

@@ -21,9 +21,8 @@ def accuracy_table(accuracy: Accuracy) -> Table:
         size = f"{cohort.recordings} recordings, {cohort.patients} {who}{positive}"
         scores = (_scored(system.tasks[cohort.task]) for system in accuracy.systems)
         rows.append((Cell(cohort.task, size), *scores))
-    asked = [[system.tasks[cohort.task].value for system in accuracy.systems] for cohort in accuracy.cohorts]
-    in_mean = sum(any(value is not None for value in values) for values in asked)
-    mean = (Cell("mean", f"{in_mean} tasks"), *(_scored(system.mean) for system in accuracy.systems))
+    averaged = accuracy.systems[0].averaged if accuracy.systems else ()
+    mean = (Cell("mean", f"{len(averaged)} tasks"), *(_scored(system.mean) for system in accuracy.systems))
     header = ("task", *(f"{system.title} ({system.ran_in})" for system in accuracy.systems))
     return Table("AUROC (95 % interval)", header, (*rows, mean))
 

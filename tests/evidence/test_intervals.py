@@ -133,6 +133,15 @@ def test_mean_leaves_out_a_task_with_one_class_only() -> None:
     assert mean_draws([absent]).estimate().value is None
 
 
+def test_mean_leaves_out_a_task_whose_class_is_one_patient() -> None:
+    """Else the mean of ten tasks had no interval for the sake of one, or one that is too narrow."""
+    draws = Draws(0.7, np.random.default_rng(0).normal(0.7, 0.05, 200), 9)
+    lonely = Draws(0.9, np.full(200, 0.9), 1)
+    assert mean_draws([draws, lonely]).estimate() == draws.estimate()
+    alone = mean_draws([lonely, lonely]).estimate()
+    assert (alone.value, alone.low) == (pytest.approx(0.9), None)
+
+
 def test_resamples_without_a_class_are_counted() -> None:
     members = [Member(f"r{i}", "sprsound", f"p{i}", True, {ADVENTITIOUS.name: int(i < 2)}) for i in range(10)]
     cohort = Cohort(tuple(members))
