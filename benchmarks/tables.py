@@ -1,8 +1,9 @@
-"""Write README's results from benchmarks/results: reports of builds, and the reference points.
+"""Write README's results from benchmarks/results: reports of builds, teachers, and the reference points.
 
     python benchmarks/tables.py [--check]
 
-Each file in `reports/` is a `report.json` that a build delivered. `--check` writes nothing, and exits
+Each file in `reports/` is a `report.json` that a build delivered, each in `teachers/` one that
+`acula-edge teacher eval` wrote. `--check` writes nothing, and exits
 with 1 if README.md is not up to date.
 """
 
@@ -10,13 +11,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from acula_edge.bench.report import Report
 from acula_edge.bench.sections import timing_table
+from acula_edge.evaluation.results import Search, TeacherEvaluation
 from acula_edge.evidence.markdown import table_lines
+from acula_edge.evidence.results import Accuracy, Estimate
 from acula_edge.evidence.sections import accuracy_table
+from acula_edge.evidence.tables import Cell, Table, cells
+from acula_edge.evidence.text import interval, number, signed
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -25,8 +33,9 @@ BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
 
 
 def results(folder: Path) -> str:
-    """The Markdown between the markers: a section for each report, then the reference points."""
+    """The Markdown between the markers: each report, the teachers, then the reference points."""
     sections = [_section(path) for path in sorted((folder / "reports").glob("*.json"))]
+    sections += [section for section in (_teachers(folder),) if section]
     points = folder / "reference_points.json"
     if points.is_file():
         sections.append(_reference(json.loads(points.read_text(encoding="utf-8"))))
@@ -77,6 +86,104 @@ def _reference(found: dict[str, Any]) -> str:
         *rows,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _teachers(folder: Path) -> str:
+    """Everything about teachers under `folder`; empty if nothing was measured."""
+    lines = [
+        *_evaluations(sorted((folder / "teachers").glob("*.json"))),
+        *_sweeps(sorted(folder.glob("sweep_*.json"))),
+        *_speed(folder / "alignment.json"),
+    ]
+    return "\n".join(["### The teacher", "", *lines]) + "\n" if lines else ""
+
+
+def _evaluations(files: Sequence[Path]) -> Iterator[str]:
+    for file in files:
+        found = TeacherEvaluation.model_validate_json(file.read_text(encoding="utf-8"))
+        yield from (f"**{found.encoder}, {found.language}.** {found.verdict}", "")
+        yield from table_lines(_variants(file.stem, found))
+        yield from (*found.shifts, *([""] if found.shifts else []))
+        yield from (f"All figures: [{file.name}](benchmarks/results/teachers/{file.name}).", "")
+
+
+def _variants(name: str, found: TeacherEvaluation) -> Table:
+    searches = {(search.system, search.direction): search for search in found.retrieval}
+    rows = [
+        (
+            Cell(system.title),
+            _mean(found.opera_probe, system.system),
+            _mean(found.closed_form, system.system),
+            _mean(found.zero_shot, system.system),
+            Cell(_median_rank(searches.get((system.system, "recording to report")))),
+            Cell(number(next(s.effective_rank for s in found.shapes if s.system == system.system))),
+        )
+        for system in found.closed_form.systems
+    ]
+    header = ("encoder", "OPERA's probe", "closed-form probe", "zero-shot", "median rank", "effective rank")
+    return Table(f"{name}: mean AUROC on {found.split} patients (95 % interval)", header, tuple(rows))
+
+
+def _mean(accuracy: Accuracy | None, system: str) -> Cell:
+    systems = {} if accuracy is None else {found.system: found.mean for found in accuracy.systems}
+    return _cell(systems[system]) if system in systems else Cell("")
+
+
+def _cell(estimate: Estimate) -> Cell:
+    return Cell(number(estimate), interval(estimate))
+
+
+def _median_rank(search: Search | None) -> str:
+    if search is None:
+        return ""
+    found = next(figure for figure in search.figures if figure.name == "median rank")
+    return f"{found.value.value:.0f} of {search.candidates}, chance {found.chance:.0f}"
+
+
+def _sweeps(files: Sequence[Path]) -> Iterator[str]:
+    if not files:
+        return
+    yield from (
+        "Recipes were compared by patient-grouped 3-fold cross-validation on train and validation patients "
+        "([how](benchmarks/sweep.py)); the test split was not opened. Differences below .01 are noise.",
+        "",
+    )
+    for file in files:
+        sweep = json.loads(file.read_text(encoding="utf-8"))
+        base = next(row["mean"] for row in sweep["rows"] if row["name"] == "base")
+        rows = [
+            cells(row["name"], f"{row['mean']:.3f}", signed(_plain(row["mean"] - base)))
+            for row in sorted(sweep["rows"], key=lambda row: -row["mean"])
+        ]
+        caption = f"{sweep['encoder']}: mean AUROC of the closed-form probe"
+        yield from table_lines(Table(caption, ("recipe", "AUROC", "against base"), tuple(rows)))
+
+
+def _plain(value: float) -> Estimate:
+    return Estimate(value=value, low=None, high=None, degenerate=0)
+
+
+def _speed(file: Path) -> Iterator[str]:
+    if not file.is_file():
+        return
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    plain = found["systems"]["plain"]["clips_per_s"]
+    rows = []
+    for system in found["systems"].values():
+        seconds = np.array(system["step_s"])
+        spread = f"{1000 * np.median(seconds):.0f} ({1000 * seconds.min():.0f} to {1000 * seconds.max():.0f})"
+        speed, ratio = f"{system['clips_per_s']:.0f}", f"{system['clips_per_s'] / plain:.1f}"
+        rows.append(
+            cells(
+                system["facts"], str(system["processes"]), speed, ratio, spread, f"{system['peak_mib']:.0f}"
+            )
+        )
+    header = ("loop", "processes", "clips/s", "ratio", "ms a step (range)", "peak MiB")
+    caption = (
+        f"Alignment of {found['encoder']}, {found['batch_size']} clips of {found['crop_seconds']:g} s a step"
+    )
+    yield from table_lines(Table(caption, header, tuple(rows)))
+    yield from (*(f"- {sentence}" for sentence in found["limitations"]), "")
 
 
 def main() -> None:
