@@ -29,7 +29,7 @@ def _sentence(opera: Accuracy, closed_form: Accuracy, split: Split) -> str:
     other = closed_form.difference(Variant.ALIGNED, Variant.BASE)
     if other is not None:
         parts.append(f"by the closed-form probe {difference(other.mean)}")
-    parts += [f"minus the {TITLES[found.against]} {difference(found.mean)}" for found in controls]
+    parts += [f"aligned minus the {TITLES[found.against]} {difference(found.mean)}" for found in controls]
     return "; ".join(parts) + f". {_meaning(base, controls)}"
 
 
