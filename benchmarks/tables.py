@@ -70,22 +70,23 @@ def _section(path: Path) -> str:
 
 
 def _reference(found: dict[str, Any]) -> str:
-    rows = [
-        f"| {task} | {value:.3f} | {found['auroc'][task]:.3f} |" for task, value in found["reference"].items()
-    ]
+    known, ours = found["reference"], found["auroc"]
+    columns = [(f"{name}, reference", known[name]) for name in known]
+    columns += [(f"{name}, here", ours[name]) for name in ours]
+    rows = [[task, *(f"{values[task]:.3f}" for _, values in columns)] for task in next(iter(known.values()))]
+    rows.append(["mean", *(f"{np.mean(list(values.values())):.3f}" for _, values in columns)])
+    table = Table("AUROC", ("task", *(name for name, _ in columns)), tuple(cells(*row) for row in rows))
     lines = [
         "### Is the harness right?",
         "",
-        "Before anything is trained, the frozen base encoder is scored against known values. Their "
+        "Before anything is trained, frozen encoders are scored against known values. Their "
         "source leaves parts of the protocol open; of about twenty variants the best fitting one is shown. "
-        f"It meets them within {found['largest_difference']:.3f} AUROC "
+        f"It meets openWakeWord's within {found['largest_difference']:.3f} AUROC "
         "([how](benchmarks/reference_points.py), [result](benchmarks/results/reference_points.json)).",
         "",
-        "| task | reference AUROC | here |",
-        "| --- | --- | --- |",
-        *rows,
+        *table_lines(table),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _teachers(folder: Path) -> str:

@@ -26,6 +26,7 @@ from acula_edge.progress import say, track
 from acula_edge.teacher.align import AlignmentModel, align
 from acula_edge.teacher.config import Lesson, TeacherConfig, Tuning
 from acula_edge.teacher.distributed import Processes
+from acula_edge.teacher.facing import BLIND_TO_ROTATION, face
 from acula_edge.teacher.hearing import Hearing, hear_trunk, hear_waveforms
 from acula_edge.teacher.lessons import Told, teach
 from acula_edge.teacher.pairs import Pairs
@@ -76,9 +77,11 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
     if not base.pretrained:
         pretrain(base, train.pairs, val.pairs, config, work_dir(out))
     trained: dict[Variant, AlignmentModel] = {}
+    lessons: dict[Variant, Pairs] = {}
     histories: dict[str, list[EpochRecord]] = {}
     for variant, lesson in {Variant.ALIGNED: config.teaches, **_LESSON_OF}.items():
         pairs = teach(lesson, train, val, config.seed)
+        lessons[variant] = pairs[0]
         trained[variant], histories[variant] = _align(config, base, pairs, hearing, work_dir(out), variant)
     Processes.here().only_first_goes_on()
     encoders = {Variant.BASE: base} | {name: model.encoder for name, model in trained.items()}
@@ -87,6 +90,8 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
         for name, found in scored.items():
             found.model.save(writer.path, name, None if name is Variant.BASE else scored[Variant.BASE].model)
         for name in (Variant.ALIGNED, Variant.SHUFFLED):
+            if config.alignment in BLIND_TO_ROTATION:
+                _face(trained[name], scored[name], lessons[name])
             heads = _heads(trained[name], dataset, train, recordings)
             save_file(heads, writer.path / f"heads_{name}.safetensors")
         best = scored[Variant.ALIGNED]
@@ -163,6 +168,13 @@ def _probe(encoder: AudioEncoder, hearing: Hearing, label: str) -> tuple[list[ND
     means = np.stack([part.mean(axis=0) for part in clips])
     train, val = (Embedded(hearing.recordings[part], means[part]) for part in hearing.train_and_val)
     return clips, fit_probe(hearing.dataset.tasks, train, val)
+
+
+def _face(model: AlignmentModel, scored: _Scored, pairs: Pairs) -> None:
+    """Lay the spaces of both heads on each other, by the pairs that were learned."""
+    embeddings = np.stack([part.mean(axis=0) for part in scored.clips[: len(pairs.sources)]])
+    audio, texts = embeddings[pairs.paired], pairs.texts[pairs.paired, 0]
+    face(model.audio_head, model.text_head, torch.from_numpy(audio), torch.from_numpy(texts))
 
 
 def _heads(

@@ -25,6 +25,7 @@ epochs = 1
 batch_size = 16
 crop_seconds = 2.0
 dropout = 0.0
+patience = 1
 """
 
 
