@@ -141,6 +141,7 @@ def embed(
     out: Annotated[Path, typer.Option(help="An .npz file: embeddings (n, dim) float32 and files (n,).")],
     variant: Variant = "aligned",
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Embed recordings: one vector for each, the mean over its clips.
 
@@ -174,7 +175,11 @@ def embed(
     with aside.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
     aside.replace(out)
-    print(f"{len(found)} recordings, {next(iter(found.values())).size} numbers each: {out}")
+    dim = next(iter(found.values())).size
+    if as_json:
+        print_json({"embeddings": str(out), "recordings": len(found), "dim": dim, "variant": variant})
+    else:
+        print(f"{len(found)} recordings, {dim} numbers each: {out}")
     if len(found) < len(files):
         raise typer.Exit(1)
 
@@ -185,6 +190,7 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder for a transformers model.")],
     variant: Variant = "aligned",
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Export an encoder as a folder that transformers.AutoModel loads."""
     from acula_edge.artifact import Artifact, ArtifactKind
@@ -195,4 +201,9 @@ def export(
     name = artifact.read_json(TEACHER_FILE)["encoder"]
     model = TeacherModel.open(artifact, variant)
     export_encoder(model, name, out, {"teacher": artifact.digest, "variant": variant}, force=force)
-    print(f"Encoder: {out}. Load it with: import acula_edge.encoders.export; AutoModel.from_pretrained(...)")
+    if as_json:
+        print_json({"encoder": str(out), "teacher": artifact.digest, "variant": variant})
+    else:
+        print(
+            f"Encoder: {out}. Load it with: import acula_edge.encoders.export; AutoModel.from_pretrained(...)"
+        )

@@ -8,6 +8,8 @@ from pathlib import Path
 from acula_edge.checkpoint import Log
 from acula_edge.progress import say
 
+LAST_OF_EPOCH = "validation"
+
 
 def open_board(folder: Path, main: bool = True) -> Log:
     """A function (name, value, optimiser step) that writes event files into `folder`.
@@ -22,7 +24,13 @@ def open_board(folder: Path, main: bool = True) -> Log:
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(str(folder))
-    return lambda name, value, step: writer.add_scalar(name, value, step)
+
+    def log(name: str, value: float, step: int) -> None:
+        writer.add_scalar(name, value, step)
+        if name == LAST_OF_EPOCH:
+            writer.flush()  # or a reader sees an epoch minutes later
+
+    return log
 
 
 def _nowhere(_name: str, _value: float, _step: int) -> None:

@@ -37,6 +37,7 @@ def commands() -> dict[str, Any]:
 def test_the_commands_are_the_documented_ones() -> None:
     assert set(commands()) == {
         *("build", "verify", "predict", "bench", "doctor", "targets"),
+        *("teacher encoders", "teacher train", "teacher eval", "teacher embed", "teacher export"),
         *("models list", "models add"),
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,8 @@ from acula_edge.data.recording import Recording, Split
 from acula_edge.encoders.registry import pretrained
 from acula_edge.encoders.teacher_model import TEACHER_FILE, TeacherModel, Variant, embed_clips
 from acula_edge.errors import ArtifactError
+from acula_edge.teacher.config import TeacherConfig
+from acula_edge.teacher.stage import TeacherInputs, run
 
 
 def test_variants_differ_only_where_they_should(mini_teacher: Artifact, mini_dataset: Artifact) -> None:
@@ -117,3 +121,20 @@ def test_one_recording_is_heard_in_the_devices_band(mini_teacher: Artifact, mini
     hiss = (0.05 * np.sin(2 * np.pi * beyond_hz * time)).astype(np.float32)
     plain, noisy = model.embed(waveform, rate_hz), model.embed(waveform + hiss, rate_hz)
     assert np.abs(noisy - plain).max() < 0.05 * np.abs(plain).max()
+
+
+def test_an_encoder_without_weights_learns_from_waveforms_and_stops_early(
+    mini_dataset: Artifact, tmp_path: Path
+) -> None:
+    config = TeacherConfig(
+        encoder="small", epochs=3, patience=1, pretrain_epochs=1, batch_size=16, crop_seconds=1.0
+    )
+    teacher = run(config, TeacherInputs(mini_dataset), tmp_path / "teacher")
+    base, aligned = (TeacherModel.open(teacher, name).encoder for name in (Variant.BASE, Variant.ALIGNED))
+    fresh = pretrained("small", Dataset.open(mini_dataset).contract, seed=0).state_dict()
+    first = "layers.0.weight"
+    assert not torch.equal(base.state_dict()[first], fresh[first])  # pre-trained here
+    assert not torch.equal(aligned.state_dict()[first], base.state_dict()[first])
+    scores = [score for _, _, score in teacher.read_json(TEACHER_FILE)["history"]["aligned"]]
+    assert all(0 < score < 1 for score in scores)  # the probes' AUROC, not a loss
+    assert len(scores) == 3 or scores[-1] <= max(scores[:-1])
