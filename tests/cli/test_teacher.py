@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,47 @@ def test_unknown_variant_is_a_sentence(run: Run, mini_teacher: Artifact, tmp_pat
     assert done.code == 1
     assert "best.safetensors" in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_evaluation_on_the_recordings_that_it_was_trained_with(
+    run: Run, mini_teacher: Artifact, mini_folder: Path, tmp_path: Path
+) -> None:
+    arguments = [
+        "teacher",
+        "eval",
+        mini_teacher.path,
+        "--out",
+        tmp_path / "report",
+        "--work",
+        tmp_path / "work",
+    ]
+    done = run(*arguments, "--data", mini_folder)
+    assert done.code == 0, done.err
+    assert "lignment with reports" in done.out.splitlines()[0]
+    assert "not a medical device" in done.out
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["split"] == "val"
+    assert {system["system"] for system in report["closed_form"]["systems"]} == set(Variant)
+    assert (tmp_path / "report" / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_evaluation_on_other_recordings_is_refused(
+    run: Run, mini_teacher: Artifact, mini_folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(mini_folder, other)
+    metadata = other / "metadata.csv"
+    metadata.write_text("".join(metadata.read_text().splitlines(keepends=True)[:-1]))
+    arguments = [
+        "teacher",
+        "eval",
+        mini_teacher.path,
+        "--out",
+        tmp_path / "report",
+        "--work",
+        tmp_path / "work",
+    ]
+    done = run(*arguments, "--data", other)
+    assert done.code == 1
+    assert "was trained on other recordings or splits than" in done.err
+    assert not (tmp_path / "report").exists()
