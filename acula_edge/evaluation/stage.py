@@ -121,8 +121,9 @@ def _evaluation(teacher: Artifact, artifact: Artifact, scene: _Scene) -> Teacher
     logits = probes.opera_logits(tasks, scene.embeddings, labelled, config.probe_seeds)
     opera = scene.score(tasks, logits, "OPERA's probe")
     closed_form = scene.score(tasks, probes.closed_form_logits(scene.models, labelled), "closed-form probe")
+    zero_shot = _zero_shot(scene)
     return TeacherEvaluation(
-        verdict=verdict(opera, closed_form, scene.split, simulated),
+        verdict=verdict(opera, closed_form, zero_shot, scene.split, simulated),
         notice=NOTICE,
         simulated=simulated,
         split=scene.split,
@@ -130,7 +131,7 @@ def _evaluation(teacher: Artifact, artifact: Artifact, scene: _Scene) -> Teacher
         probe_seeds=config.probe_seeds,
         opera_probe=opera,
         closed_form=closed_form,
-        zero_shot=_zero_shot(scene),
+        zero_shot=zero_shot,
         shifts=shifts(tasks, scene.embeddings.recordings, scene.split, opera),
         retrieval=_retrieval(scene),
         shapes=measures.shapes(scene.embeddings.part(scene.rows), config.seed),

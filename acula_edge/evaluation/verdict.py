@@ -13,9 +13,12 @@ from acula_edge.evidence.text import SIMULATED, compared, difference, number
 _PATIENTS = {Split.TRAIN: "training", Split.VAL: "validation", Split.TEST: "test"}
 
 
-def verdict(opera: Accuracy, closed_form: Accuracy, split: Split, simulated: bool) -> str:
-    """Decided by the paired intervals of OPERA's probe; the closed-form probe stands beside it."""
-    return (SIMULATED if simulated else "") + _sentence(opera, closed_form, split)
+def verdict(
+    opera: Accuracy, closed_form: Accuracy, zero_shot: Accuracy | None, split: Split, simulated: bool
+) -> str:
+    """Decided by the paired intervals of OPERA's probe; closed-form probe and zero-shot stand beside it."""
+    sentences = [_sentence(opera, closed_form, split), _understanding(zero_shot)]
+    return (SIMULATED if simulated else "") + " ".join(filter(None, sentences))
 
 
 def _sentence(opera: Accuracy, closed_form: Accuracy, split: Split) -> str:
@@ -29,8 +32,21 @@ def _sentence(opera: Accuracy, closed_form: Accuracy, split: Split) -> str:
     other = closed_form.difference(Variant.ALIGNED, Variant.BASE)
     if other is not None:
         parts.append(f"by the closed-form probe {difference(other.mean)}")
-    parts += [f"aligned minus the {TITLES[found.against]} {difference(found.mean)}" for found in controls]
     return "; ".join(parts) + f". {_meaning(base, controls)}"
+
+
+def _understanding(zero_shot: Accuracy | None) -> str:
+    """Without labels, only a report's meaning can tell: a space of shuffled reports is at chance."""
+    gain = zero_shot.difference(Variant.ALIGNED, Variant.SHUFFLED) if zero_shot else None
+    if zero_shot is None or gain is None or gain.mean.value is None:
+        return ""
+    means = {system.system: number(system.mean) for system in zero_shot.systems}
+    shown = "shows" if _beaten(gain) else "does not show"
+    return (
+        f"Zero-shot, without a label, {shown} that the shared space holds their meaning: "
+        f"{means[Variant.ALIGNED]} against {means[Variant.SHUFFLED]} of shuffled reports, "
+        f"{difference(gain.mean)}."
+    )
 
 
 def _claim(base: Difference, controls: Sequence[Difference]) -> str:
@@ -45,8 +61,8 @@ def _meaning(base: Difference, controls: Sequence[Difference]) -> str:
     if not controls:
         return "There was no control: it is not known what the reports' meaning does."
     if all(map(_beaten, (base, *controls))):
-        return "The reports' meaning helps."
-    return "It is not shown that the reports' meaning helps."
+        return "The reports' meaning helps the probes."
+    return "It is not shown that the reports' meaning helps the probes."
 
 
 def _listed(found: Sequence[Difference]) -> str:

@@ -43,7 +43,7 @@ def accuracy(gains: dict[str, Estimate]) -> Accuracy:
 
 def said(base: Estimate, **controls: Estimate) -> str:
     found = accuracy({"base": base, **{name: controls.get(name, WON) for name in CONTROLS}})
-    return verdict(found, accuracy({"base": OPEN}), Split.TEST, simulated=False)
+    return verdict(found, accuracy({"base": OPEN}), None, Split.TEST, simulated=False)
 
 
 def test_alignment_that_beats_everything_is_said_to_help() -> None:
@@ -53,7 +53,7 @@ def test_alignment_that_beats_everything_is_said_to_help() -> None:
         "patients (0.750 against 0.700; OPERA's linear probe); aligned minus base +0.050 (95 % interval "
         "+0.020 to +0.080); by the closed-form probe +0.010 (95 % interval -0.020 to +0.040)"
     )
-    assert sentence.endswith("The reports' meaning helps.")
+    assert sentence.endswith("The reports' meaning helps the probes.")
 
 
 @pytest.mark.parametrize("control", CONTROLS)
@@ -63,7 +63,17 @@ def test_a_control_that_is_not_beaten_is_named(control: str, gain: Estimate) -> 
     assert claim == (
         f"Alignment with reports beats the base encoder but does not clearly beat the {TITLES[control]}"
     )
-    assert rest.endswith("It is not shown that the reports' meaning helps.")
+    assert rest.endswith("It is not shown that the reports' meaning helps the probes.")
+
+
+@pytest.mark.parametrize(("gain", "shown"), [(WON, "shows"), (OPEN, "does not show")])
+def test_zero_shot_tells_whether_the_meaning_was_learned(gain: Estimate, shown: str) -> None:
+    zero_shot = accuracy({"base": OPEN, Variant.SHUFFLED: gain})
+    shuffled = SystemAccuracy(system=Variant.SHUFFLED, title="", ran_in="", tasks={}, mean=OPEN)
+    zero_shot = zero_shot.model_copy(update={"systems": (*zero_shot.systems, shuffled)})
+    sentence = verdict(accuracy({"base": OPEN}), accuracy({"base": OPEN}), zero_shot, Split.TEST, False)
+    assert f"Zero-shot, without a label, {shown} that the shared space holds their meaning" in sentence
+    assert sentence.endswith(f"{gain.value:+.3f} (95 % interval {gain.low:+.3f} to {gain.high:+.3f}).")
 
 
 def test_several_are_named_in_order() -> None:
@@ -83,7 +93,7 @@ def test_several_are_named_in_order() -> None:
 def test_a_base_that_is_not_beaten_comes_first(gain: Estimate, claim: str) -> None:
     sentence = said(gain)
     assert sentence.startswith(f"Alignment with reports {claim} in mean")
-    assert sentence.endswith("It is not shown that the reports' meaning helps.")
+    assert sentence.endswith("It is not shown that the reports' meaning helps the probes.")
 
 
 def test_neither_base_nor_control() -> None:
@@ -95,7 +105,7 @@ def test_neither_base_nor_control() -> None:
 
 def test_without_controls_nothing_is_said_of_meaning() -> None:
     found = accuracy({"base": WON})
-    sentence = verdict(found, found, Split.VAL, simulated=True)
+    sentence = verdict(found, found, None, Split.VAL, simulated=True)
     assert sentence.startswith(
         "SIMULATED DATA, no patients: Alignment with reports beats the base encoder in"
     )
