@@ -109,6 +109,7 @@ def _evaluations(files: Sequence[Path]) -> Iterator[str]:
 
 
 def _variants(name: str, found: TeacherEvaluation) -> Table:
+    ranks = {shape.system: shape.effective_rank.value for shape in found.shapes}
     searches = {(search.system, search.direction): search for search in found.retrieval}
     rows = [
         (
@@ -117,7 +118,7 @@ def _variants(name: str, found: TeacherEvaluation) -> Table:
             _mean(found.closed_form, system.system),
             _mean(found.zero_shot, system.system),
             Cell(_median_rank(searches.get((system.system, "recording to report")))),
-            Cell(number(next(s.effective_rank for s in found.shapes if s.system == system.system))),
+            Cell(f"{ranks[system.system]:.1f}"),
         )
         for system in found.closed_form.systems
     ]
