@@ -82,6 +82,24 @@ def task_table() -> str:
     return _table(("task", "data set", "column", "classes", "metric"), rows)
 
 
+def encoder_table() -> str:
+    """The audio encoders, and what they cost for a clip of 8 s."""
+    from acula_edge.encoders.cost import encoder_facts
+
+    rows = [
+        (
+            f"`{fact.name}`",
+            str(fact.dim),
+            f"{fact.parameters / 1e6:.2f}",
+            f"{fact.mmac:.0f}",
+            f"{fact.sample_rate_hz / 1000:g} kHz, {fact.features}",
+            fact.ssl,
+        )
+        for fact in encoder_facts(AudioContract())
+    ]
+    return _table(("encoder", "dim", "M parameters", "MMAC", "hears", "own loss"), rows)
+
+
 def weights_table() -> str:
     """The pretrained weights that `acula-edge models add` knows."""
     rows = [
@@ -103,6 +121,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "commands": command_table,
     "contract": contract_table,
     "tasks": task_table,
+    "encoders": encoder_table,
     "weights": weights_table,
     "exit-codes": exit_table,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from acula_edge import weights
 from acula_edge.contract import AudioContract
-from acula_edge.encoders.protocol import AudioEncoder
+from acula_edge.encoders.protocol import AudioEncoder, EncoderContract
 from acula_edge.encoders.registry import ENCODERS, empty
 from acula_edge.progress import track
 
@@ -55,13 +56,11 @@ def encoder_facts(contract: AudioContract) -> tuple[EncoderFacts, ...]:
 
 
 def _facts(name: str, contract: AudioContract) -> EncoderFacts:
-    encoder = empty(name, contract)
-    heard = encoder.contract
-    parameters, macs = count(encoder)
+    dim, heard, parameters, macs = _measured(name, contract)
     source = ENCODERS[name].weights
     return EncoderFacts(
         name=name,
-        dim=encoder.dim,
+        dim=dim,
         parameters=parameters,
         mmac=macs / 1e6,
         ssl=_OBJECTIVES.get(name, "COLA on halves"),
@@ -70,6 +69,12 @@ def _facts(name: str, contract: AudioContract) -> EncoderFacts:
         licence=weights.WEIGHTS[source].licence if source else "none needed",
         here=source is None or weights.installed(source),
     )
+
+
+@cache  # building the networks takes seconds
+def _measured(name: str, contract: AudioContract) -> tuple[int, EncoderContract, int, int]:
+    encoder = empty(name, contract)
+    return encoder.dim, encoder.contract, *count(encoder)
 
 
 def count(encoder: AudioEncoder) -> tuple[int, int]:
