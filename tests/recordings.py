@@ -32,6 +32,11 @@ def clips() -> NDArray[np.int16]:
     return np.stack([_to_int16(np.resize(signal, CLIP_SAMPLES)) for signal in signals])
 
 
+def some_clips(n: int) -> NDArray[np.int16]:
+    """n of them, evenly chosen: int16 (n, 32000)."""
+    return clips()[np.linspace(0, len(clips()) - 1, n).astype(int)]
+
+
 def _recorded(folder: Path) -> list[NDArray[np.float64]]:
     paths: dict[str, list[str]] = {}
     with (folder / "metadata.csv").open(newline="", encoding="utf-8") as stream:
@@ -46,12 +51,20 @@ def _recorded(folder: Path) -> list[NDArray[np.float64]]:
 
 
 def _synthetic() -> list[NDArray[np.float64]]:
-    """Heart beats over breathing noise, from loud to near the last bit."""
+    """Heart beats over breathing noise, from loud to near the last bit; then others with a wheeze each."""
     rng = np.random.default_rng(0)
     time_s = np.arange(CLIP_SAMPLES) / RATE_HZ
     beats = np.sin(2 * np.pi * 60 * time_s) * np.exp(-12 * (time_s % 0.8))
     breath = rng.normal(size=CLIP_SAMPLES) * (1 + np.sin(2 * np.pi * 0.3 * time_s))
-    return [gain * (beats + 0.02 * breath) for gain in (0.9, 0.1, 0.01, 0.001)]
+    alike = [gain * (beats + 0.02 * breath) for gain in (0.9, 0.1, 0.01, 0.001)]
+    return alike + [_wheeze(time_s, rng, pitch_hz) for pitch_hz in (110, 220, 330, 520, 870, 1400)]
+
+
+def _wheeze(time_s: NDArray[np.float64], rng: np.random.Generator, pitch_hz: float) -> NDArray[np.float64]:
+    """A tone that comes and goes with the breath, over noise; pitch, rate and loudness differ."""
+    rate_hz, gain, noise = rng.uniform(0.2, 0.6), rng.uniform(0.05, 0.5), rng.uniform(0.01, 0.3)
+    breath = np.clip(np.sin(2 * np.pi * rate_hz * time_s), 0, None)
+    return gain * breath * (np.sin(2 * np.pi * pitch_hz * time_s) + noise * rng.normal(size=time_s.size))
 
 
 def _to_int16(signal: NDArray[np.float64]) -> NDArray[np.int16]:

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from acula_edge.data.audio import resample, to_float32
-from tests.recordings import RATE_HZ, clips
+from tests.recordings import RATE_HZ, some_clips
 
 
 def heard(n: int) -> Tensor:
     """`n` clips of 8 s at 16 kHz, of different recordings: float32 (n, 128000)."""
-    chosen = clips()[:: -(-len(clips()) // n)]
-    return torch.stack([torch.from_numpy(resample(to_float32(clip), RATE_HZ, 16000)) for clip in chosen])
+    waves = [resample(to_float32(clip), RATE_HZ, 16000) for clip in some_clips(n)]
+    return torch.stack([torch.from_numpy(wave) for wave in waves])
 
 
 def unreached(model: nn.Module) -> list[str]:

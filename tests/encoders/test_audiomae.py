@@ -21,15 +21,14 @@ from acula_edge.encoders.kaldi import kaldi_filters
 from acula_edge.encoders.registry import empty
 from acula_edge.errors import ArtifactError
 from acula_edge.progress import silenced
-from tests.recordings import RATE_HZ, clips
+from tests.recordings import RATE_HZ, some_clips
 
 WIDTH, LAYERS = 128, 3
 MAX_FEATURE_ERROR = 2e-3  # of values from -1.3 to 1.3; the logarithm of near silence magnifies rounding
 
 
 def heard(n: int = 3) -> NDArray[np.float32]:
-    chosen = clips()[:: -(-len(clips()) // n)]
-    return np.stack([resample(to_float32(clip), RATE_HZ, 16000) for clip in chosen])
+    return np.stack([resample(to_float32(clip), RATE_HZ, 16000) for clip in some_clips(n)])
 
 
 def _timm_state(generator: torch.Generator) -> dict[str, Tensor]:

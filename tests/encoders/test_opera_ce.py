@@ -76,7 +76,8 @@ def test_a_clips_embedding_does_not_depend_on_its_neighbours_in_training(encoder
     trained = _copy(encoder)
     before = {name: value.clone() for name, value in trained.state_dict().items()}
     with torch.no_grad():
-        assert torch.allclose(trained.embed(waveforms)[:1], encoder.embed(waveforms[:1]), atol=1e-3)
+        alone, beside = encoder.embed(waveforms[:1]), trained.embed(waveforms)[:1]
+        assert torch.allclose(beside, alone, rtol=1e-4, atol=1e-3)
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
 
 

@@ -156,7 +156,7 @@ def test_embedding_equals_the_published_forward_pass(encoder: OperaGTEncoder, st
         frames = encoder.frames(waveforms)
         embedding = encoder.pool(frames)
     assert embedding.shape == (1, encoder.dim) == (1, 384)
-    assert (hidden[0, 1] - hidden[0, 500]).std() > 0.5
+    assert (hidden[0, 1] - hidden[0, 500]).std() > 0.1
     assert torch.allclose(embedding, expected, atol=1e-5)
     by_moment = torch.stack(
         [hidden[:, 1 + 16 * moment : 17 + 16 * moment].mean(1) for moment in range(64)], 1

@@ -19,7 +19,7 @@ from acula_edge.encoders import transformers_audio
 from acula_edge.encoders.registry import empty, pretrained
 from acula_edge.errors import ArtifactError, ToolError, UsageError
 from acula_edge.progress import silenced
-from tests.recordings import RATE_HZ, clips
+from tests.recordings import RATE_HZ, some_clips
 
 CONTRACT = AudioContract()
 MAX_ERROR = 1e-5
@@ -107,8 +107,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def heard(rate_hz: int, seconds: float = 8.0) -> NDArray[np.float32]:
     """Two real clips."""
-    chosen = clips()[:: len(clips()) // 2][:2]
-    waves = np.stack([resample(to_float32(clip), RATE_HZ, rate_hz) for clip in chosen])
+    waves = np.stack([resample(to_float32(clip), RATE_HZ, rate_hz) for clip in some_clips(2)])
     return np.resize(waves, (2, waves.shape[1]))[:, : int(seconds * rate_hz)]
 
 
