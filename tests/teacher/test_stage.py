@@ -136,5 +136,5 @@ def test_an_encoder_without_weights_learns_from_waveforms_and_stops_early(
     assert not torch.equal(base.state_dict()[first], fresh[first])  # pre-trained here
     assert not torch.equal(aligned.state_dict()[first], base.state_dict()[first])
     scores = [score for _, _, score in teacher.read_json(TEACHER_FILE)["history"]["aligned"]]
-    assert all(0 < score < 1 for score in scores)  # the probes' AUROC, not a loss
+    assert all(0 < score <= 1 for score in scores)  # the probes' AUROC, not a loss
     assert len(scores) == 3 or scores[-1] <= max(scores[:-1])
