@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 
 from acula_edge.checkpoint import Schedule, Training, fit
 from acula_edge.errors import ArtifactError
+from tests.processes import fresh_process
 
 SCHEDULE = Schedule(4, 5, 1e-2, 1e-2, 3, 1.0, 7)
 
@@ -77,17 +76,19 @@ def test_interrupted_training_ends_as_undisturbed(tmp_path: Path, epoch: int, sa
 def test_training_killed_within_an_epoch_ends_as_undisturbed(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path; import tests.test_checkpoint as t\n"
-        "try:\n    t.train(Path(sys.argv[1]), stop_after=2, save_seconds=0)\n"
+        "from safetensors.torch import save_file\n"
+        "steps = []\n"
+        "try:\n    model = t.train(Path(sys.argv[1]), eval(sys.argv[2]), 0.0, t._steps(steps))\n"
         "except t.InterruptedTrainingError:\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "save_file(model.state_dict(), sys.argv[1] + '.weights')\n"
+        "print(*steps)\n"
     )
-    cut = tmp_path / "cut.safetensors"
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(cut)], cwd=Path(__file__).parents[1], check=False
-    )
-    assert done.returncode == -signal.SIGKILL
-    steps: list[int] = []
-    assert _equal(train(cut, log=_steps(steps)), train(tmp_path / "whole.safetensors"))
-    assert steps == list(range(12, 20))
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    assert fresh_process(script, cut, 2).returncode == -signal.SIGKILL
+    resumed = fresh_process(script, cut, None)
+    assert resumed.stdout.split() == [str(step) for step in range(12, 20)]
+    assert fresh_process(script, whole, None).returncode == 0
+    assert (tmp_path / "cut.weights").read_bytes() == (tmp_path / "whole.weights").read_bytes()
 
 
 def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
@@ -168,7 +169,6 @@ def test_checkpoint_without_room_is_a_sentence_and_leaves_nothing(tmp_path: Path
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n    t.train(Path(sys.argv[1]))\nexcept ArtifactError as error:\n    print(error)\n"
     )
-    args = [sys.executable, "-c", script, str(tmp_path / "c.safetensors")]
-    done = subprocess.run(args, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    done = fresh_process(script, tmp_path / "c.safetensors")
     assert "a file is larger than the system allows; make room" in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ from acula_edge.teacher.align import AlignmentModel, align, validation_loss
 from acula_edge.teacher.config import Alignment, Lesson, Precision, TeacherConfig, Tuning
 from acula_edge.teacher.lessons import shuffled, unpaired
 from acula_edge.teacher.pairs import Pairs
+from tests.processes import fresh_process
 from tests.teacher.tiny import CONTRACT, Float64Model, TinyEncoder, tiny_config, tiny_encoder, tone_pairs
 
 
@@ -29,11 +28,6 @@ def _train(config: TeacherConfig, train: Pairs, work: Path) -> AlignmentModel:
     model = AlignmentModel(tiny_encoder(), 8, config)
     align(model, train, tone_pairs(12, 9), config, work, "tiny")
     return model
-
-
-def _equal(first: torch.nn.Module, second: torch.nn.Module) -> bool:
-    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    return all(torch.equal(x, y) for x, y in pairs)
 
 
 def test_alignment_generalises_from_true_pairs_and_not_from_shuffled_ones(tmp_path: Path) -> None:
@@ -148,16 +142,17 @@ def train_and_be_killed(work: Path, stop_after: int | None = None) -> AlignmentM
 def test_alignment_killed_within_an_epoch_ends_as_undisturbed(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; import tests.teacher.test_align as t\n"
-        "t.train_and_be_killed(Path(sys.argv[1]), stop_after=6)\n"
+        "from safetensors.torch import save_file\n"
+        "model = t.train_and_be_killed(Path(sys.argv[1]), eval(sys.argv[2]))\n"
+        "save_file(model.state_dict(), sys.argv[1] + '.weights')\n"
     )
-    cut = tmp_path / "cut"
-    command = [sys.executable, "-c", script, str(cut)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
-    assert done.returncode == -signal.SIGKILL
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    assert fresh_process(script, cut, 6).returncode == -signal.SIGKILL
     with safe_open(cut / "tiny.safetensors", framework="pt") as stored:
         place = json.loads(stored.metadata()["progress"])
     assert (len(place["history"]), len(place["losses"])) == (1, 2)  # 4 steps an epoch: within the second
-    assert _equal(train_and_be_killed(cut), train_and_be_killed(tmp_path / "whole"))
+    assert [fresh_process(script, work, None).returncode for work in (cut, whole)] == [0, 0]
+    assert (tmp_path / "cut.weights").read_bytes() == (tmp_path / "whole.weights").read_bytes()
 
 
 def test_given_validation_chooses_the_epoch_and_ends_the_training(tmp_path: Path) -> None:
