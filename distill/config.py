@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
-from acula_edge.students.config import DSCNNConfig
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from acula_edge.students.config import StudentConfig
+from acula_edge.students.families import FAMILIES, family
 
 
 class DistillConfig(BaseModel):
-    """Weights of the loss terms, augmentation and schedule; `student` is the network's shape."""
+    """Weights of the loss terms, augmentation and schedule; `student` is a family's name, or a shape."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    student: DSCNNConfig = DSCNNConfig()
+    student: StudentConfig = FAMILIES["small"].config
     embedding_weight: float = Field(default=1.0, ge=0)
     task_weight: float = Field(default=0.3, ge=0)
     gain_db: float = Field(default=6.0, ge=0)
@@ -25,3 +28,8 @@ class DistillConfig(BaseModel):
     warmup_steps: int = Field(default=50, ge=0)
     clip_norm: float = Field(default=5.0, gt=0)
     seed: int = 0
+
+    @field_validator("student", mode="before")
+    @classmethod
+    def _named(cls, student: Any) -> Any:
+        return family(student).config if isinstance(student, str) else student

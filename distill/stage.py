@@ -19,8 +19,8 @@ from acula_edge.data.recording import Split
 from acula_edge.data.tasks import Task
 from acula_edge.environment import environment, key_of
 from acula_edge.errors import ContractError
-from acula_edge.students.dscnn import DSCNN
 from acula_edge.students.store import save_student
+from acula_edge.students.student import Student
 from distill.augment import augment
 from distill.clips import Clips, load_clips
 from distill.config import DistillConfig
@@ -84,7 +84,7 @@ class DistillModel(nn.Module):
     """The student, and a linear projector into the teacher's space that only training needs."""
 
     def __init__(
-        self, student: DSCNN, teacher_dim: int, config: DistillConfig, tasks: tuple[Task, ...]
+        self, student: Student, teacher_dim: int, config: DistillConfig, tasks: tuple[Task, ...]
     ) -> None:
         super().__init__()
         self.student = student
@@ -108,7 +108,7 @@ def _train(
     contract = dataset.contract
     torch.manual_seed(config.seed)
     n_logits = sum(task.n_logits for task in dataset.tasks)
-    student = DSCNN(config.student, contract.n_mels, contract.n_frames, n_logits)
+    student = Student(config.student, contract.n_mels, contract.n_frames, n_logits)
     model = DistillModel(student, train.teacher.shape[1], config, dataset.tasks)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.5 times on a CPU
     centre = train.teacher.mean(0)
@@ -137,7 +137,7 @@ def _train(
 
 
 @torch.no_grad()
-def validation_scores(student: DSCNN, tasks: tuple[Task, ...], val: Clips) -> dict[str, float]:
+def validation_scores(student: Student, tasks: tuple[Task, ...], val: Clips) -> dict[str, float]:
     """Each task's metric on the validation recordings; tasks that they can not score are left out."""
     student.eval()
     logits = np.concatenate([student(part)[1].numpy() for part in torch.split(val.features, 64)])

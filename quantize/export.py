@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acula_edge.artifact import TensorSpec
 from acula_edge.contract import AudioContract
 from acula_edge.frontend import log_mel, log_mel_module
-from acula_edge.students.dscnn import DSCNN
+from acula_edge.students.student import Student
 from quantize import executorch, litert, onnx_export
 from quantize.graphs import NamedFeatures, NamedPcm, WithFrontEnd
 from quantize.ops import OpTable, Steps, tflite_ops, tflite_steps
@@ -30,7 +30,7 @@ class Exported:
 
 
 def export_all(
-    student: DSCNN, calibration: NDArray[np.int16], contract: AudioContract, folder: Path
+    student: Student, calibration: NDArray[np.int16], contract: AudioContract, folder: Path
 ) -> Exported:
     """Write all model files into `folder`; `calibration` is PCM int16 (n, clip_samples)."""
     features = np.ascontiguousarray(log_mel(calibration, contract)[:, None])
@@ -44,7 +44,7 @@ def export_all(
 
 
 def _export_pte(
-    student: DSCNN,
+    student: Student,
     features: NDArray[np.float32],
     pcm: NDArray[np.int16],
     contract: AudioContract,
@@ -68,7 +68,7 @@ def _export_pte(
 
 
 def _export_tflite(
-    student: DSCNN,
+    student: Student,
     features: NDArray[np.float32],
     pcm: NDArray[np.int16],
     contract: AudioContract,
@@ -91,7 +91,7 @@ def _export_tflite(
     return ops, grids
 
 
-def _border(file: str, student: DSCNN, contract: AudioContract, grid: dict[str, Steps]) -> list[TensorSpec]:
+def _border(file: str, student: Student, contract: AudioContract, grid: dict[str, Steps]) -> list[TensorSpec]:
     """Input and outputs of a file, named `file:tensor`, in the file's order.
 
     `dtype` is the type at the border; `scale` and `zero_point` are those of the INT8 tensor behind it.

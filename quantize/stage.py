@@ -27,7 +27,7 @@ from quantize import parity
 from quantize.config import QuantizeConfig
 
 if TYPE_CHECKING:
-    from acula_edge.students.dscnn import DSCNN
+    from acula_edge.students.student import Student
 
 OPS = "ops.json"
 PARITY = "parity.json"
@@ -75,7 +75,7 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
         return writer.commit(description)
 
 
-def _run_all(student: DSCNN, trial: Clips, contract: AudioContract, folder: Path) -> dict[str, Outputs]:
+def _run_all(student: Student, trial: Clips, contract: AudioContract, folder: Path) -> dict[str, Outputs]:
     features = np.ascontiguousarray(log_mel(trial.pcm, contract)[:, None])
     return {parity.EAGER: eager(student, features), **parity.run_files(folder, features, trial)}
 
@@ -88,7 +88,7 @@ def _evidence(hops: list[parity.Hop], outputs: dict[str, Outputs], trial: Clips)
     }
 
 
-def eager(student: DSCNN, features: NDArray[np.float32]) -> Outputs:
+def eager(student: Student, features: NDArray[np.float32]) -> Outputs:
     """The student's own outputs, one clip at a time as on the device."""
     import torch
 

@@ -14,9 +14,9 @@ from acula_edge.data.metrics import logit_slices
 from acula_edge.data.recording import Split
 from acula_edge.data.spread import spread
 from acula_edge.frontend import log_mel
-from acula_edge.students.config import DSCNNConfig
-from acula_edge.students.dscnn import DSCNN
+from acula_edge.students.families import FAMILIES
 from acula_edge.students.store import save_student
+from acula_edge.students.student import Student
 
 _RECORDINGS, _BATCH, _STEPS, _SEED = 96, 24, 24, 0
 
@@ -38,14 +38,17 @@ def make_student(dataset_artifact: Artifact, out: Path) -> Artifact:
         )
 
 
-def _train(dataset: Dataset) -> DSCNN:
+def _train(dataset: Dataset) -> Student:
     contract = dataset.contract
     recordings = spread(dataset.of(Split.TRAIN), _RECORDINGS, _SEED)
     pcm = np.stack([dataset.clips(recording)[0] for recording in recordings])
     features = torch.from_numpy(np.ascontiguousarray(log_mel(pcm, contract)[:, None]))
     slices = logit_slices(dataset.tasks)
-    model = DSCNN(
-        DSCNNConfig(), contract.n_mels, contract.n_frames, sum(task.n_logits for task in dataset.tasks)
+    model = Student(
+        FAMILIES["small"].config,
+        contract.n_mels,
+        contract.n_frames,
+        sum(task.n_logits for task in dataset.tasks),
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for step in range(_STEPS):
@@ -68,7 +71,7 @@ def _train(dataset: Dataset) -> DSCNN:
     return model.eval()
 
 
-def _settle(model: DSCNN, features: torch.Tensor) -> None:
+def _settle(model: Student, features: torch.Tensor) -> None:
     """Statistics of the whole set: those of a few steps lag behind the weights, and flatten the output."""
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):

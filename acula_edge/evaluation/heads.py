@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from acula_edge.artifact import Artifact
+from acula_edge.encoders.projection import ProjectionHead
 from acula_edge.encoders.teacher_model import Variant
-from acula_edge.teacher.projection import ProjectionHead
 
 _PROTOTYPES = "prototypes."
 

@@ -1,46 +1,56 @@
-"""DSCNNConfig: the shape of the student network."""
+"""StudentConfig: the shape of a student network."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+Kernel = Literal[3, 5]
+Stride = Literal[1, 2]
+
 
 class Block(BaseModel):
-    """One depthwise-separable block: output channels, and strides over mel bands and over frames."""
+    """One block: output channels, strides over mel bands and over frames, and its kernel.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    channels: PositiveInt
-    mel_stride: int = Field(default=1, ge=1, le=2)
-    frame_stride: int = Field(default=1, ge=1, le=2)
-
-
-class DSCNNConfig(BaseModel):
-    """Depthwise-separable CNN; by default 108 k parameters, and 7.7 MMAC for 48 x 249 features.
-
-    The strides reduce time first, where a clip is long, so that most parameters stand where the map is
-    small and cheap.
+    Without `expansion` it is depthwise-separable (Howard et al., "MobileNets", 2017). With it, it is an
+    inverted residual that widens its input so many times (Sandler et al., "MobileNetV2", 2018).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stem_channels: PositiveInt = 24
-    blocks: tuple[Block, ...] = (
-        Block(channels=32, frame_stride=2),
-        Block(channels=64, mel_stride=2, frame_stride=2),
-        Block(channels=96, mel_stride=2),
-        Block(channels=96, frame_stride=2),
-        Block(channels=128),
-        Block(channels=160, mel_stride=2, frame_stride=2),
-        Block(channels=160),
-    )
+    channels: PositiveInt
+    mel_stride: Stride = 1
+    frame_stride: Stride = 1
+    kernel: Kernel = 3
+    expansion: PositiveInt | None = None
+
+
+class StudentConfig(BaseModel):
+    """A stem, blocks, perhaps one wider 1 x 1 convolution on top, the mean over the map, an embedding.
+
+    A `causal` student never looks ahead in time, so that it can run hop by hop; see `streaming`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stem_channels: PositiveInt
+    blocks: tuple[Block, ...]
+    top_channels: PositiveInt | None = None
     embedding_dim: PositiveInt = 128
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    causal: bool = False
 
     @model_validator(mode="after")
     def _has_blocks(self) -> Self:
         if not self.blocks:
             raise ValueError("blocks must name at least one block")
         return self
+
+    @property
+    def frame_stride(self) -> int:
+        """Frames of input for one frame of the last map: the stem's two, times those of the blocks."""
+        stride = 2
+        for block in self.blocks:
+            stride *= block.frame_stride
+        return stride

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from acula_edge.students.dscnn import DSCNN
+from acula_edge.students.student import Student
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Cost:
     macs: int
 
 
-def cost_of(model: DSCNN) -> Cost:
+def cost_of(model: Student) -> Cost:
     """Counted on a real forward pass: the convolutions and linear layers; biases and ReLU6 not counted."""
     counted: list[int] = []
 

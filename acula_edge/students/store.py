@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from acula_edge.artifact import Artifact, write_json
 from acula_edge.errors import ArtifactError
-from acula_edge.students.config import DSCNNConfig
-from acula_edge.students.dscnn import DSCNN
+from acula_edge.students.config import StudentConfig
+from acula_edge.students.student import Student
 
 WEIGHTS = "student.safetensors"
 SHAPE = "student.json"
@@ -22,13 +22,13 @@ class StudentShape(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    config: DSCNNConfig
+    config: StudentConfig
     n_mels: PositiveInt
     n_frames: PositiveInt
     n_logits: PositiveInt
 
 
-def save_student(folder: Path, model: DSCNN) -> None:
+def save_student(folder: Path, model: Student) -> None:
     """Write `model` into `folder`; equal weights give equal bytes."""
     shape = StudentShape(
         config=model.config, n_mels=model.n_mels, n_frames=model.n_frames, n_logits=model.n_logits
@@ -37,7 +37,7 @@ def save_student(folder: Path, model: DSCNN) -> None:
     write_json(folder / SHAPE, shape.model_dump(mode="json"))
 
 
-def load_student(artifact: Artifact) -> DSCNN:
+def load_student(artifact: Artifact) -> Student:
     """The student of `artifact`, in evaluation mode, on the CPU.
 
     Raises ArtifactError if a file is missing, unreadable, or the weights do not fit the shape.
@@ -49,7 +49,7 @@ def load_student(artifact: Artifact) -> DSCNN:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "file"
         raise ArtifactError(f"{path}: {field}: {first['msg']}; distil the student again") from None
-    model = DSCNN(shape.config, shape.n_mels, shape.n_frames, shape.n_logits)
+    model = Student(shape.config, shape.n_mels, shape.n_frames, shape.n_logits)
     weights = artifact.file(WEIGHTS)
     try:
         model.load_state_dict(load_file(weights))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from acula_edge.checkpoint import EpochRecord, Schedule, Training, fit
+from acula_edge.encoders.projection import ProjectionHead
 from acula_edge.encoders.protocol import AudioEncoder
 from acula_edge.teacher.board import open_board
 from acula_edge.teacher.config import Precision, TeacherConfig
@@ -17,7 +18,6 @@ from acula_edge.teacher.distributed import Processes
 from acula_edge.teacher.gradcache import represent
 from acula_edge.teacher.losses import AlignmentLoss
 from acula_edge.teacher.pairs import PairBatch, Pairs, source_batches
-from acula_edge.teacher.projection import ProjectionHead
 from acula_edge.teacher.tuning import merge, rest_frozen_parts, tune
 
 _FEWEST_PAIRS = 4  # of two recordings CKA is always 1, and its unbiased form is not defined for three

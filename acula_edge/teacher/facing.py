@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from acula_edge.encoders.projection import ProjectionHead
 from acula_edge.teacher.config import Alignment
-from acula_edge.teacher.projection import ProjectionHead
 
 # The other losses are about cosines: they learn one space by themselves.
 BLIND_TO_ROTATION = frozenset({Alignment.CKA, Alignment.CKA_UNBIASED, Alignment.RELEASED})

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from acula_edge.data.recording import Recording
 from acula_edge.data.tasks import Task
-from acula_edge.teacher.projection import ProjectionHead
+from acula_edge.encoders.projection import ProjectionHead
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ from acula_edge.teacher.pairs import Pairs
 from acula_edge.teacher.pretrain import pretrain
 from acula_edge.teacher.probe import Embedded, Probe, fit_probe
 from acula_edge.teacher.prototypes import prototypes
-from acula_edge.teacher.targets import save_targets
+from acula_edge.teacher.targets import Projected, save_targets
 from acula_edge.teacher.texts import embed_reports, rewritten, wordings_of
 
 # What each trained variant is taught; the base encoder is taught nothing.
@@ -95,7 +95,8 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
             heads = _heads(trained[name], dataset, train, recordings)
             save_file(heads, writer.path / f"heads_{name}.safetensors")
         best = scored[Variant.ALIGNED]
-        save_targets(recordings, best.clips, best.model, writer.path)
+        projected = Projected(trained[Variant.ALIGNED], lessons[Variant.ALIGNED])
+        save_targets(recordings, best.clips, best.model, projected, writer.path)
         writer.write_json(TEACHER_FILE, _summary(config, dataset, scored, histories) | {"rewrites": rewrites})
         return writer.commit(
             Description(

@@ -8,15 +8,15 @@ from torch import nn
 from torch.fx import GraphModule
 
 from acula_edge.runtime.divert import divert_output
-from acula_edge.students.config import Block, DSCNNConfig
-from acula_edge.students.dscnn import DSCNN
+from acula_edge.students.config import Block, StudentConfig
+from acula_edge.students.student import Student
 
 
 @pytest.fixture(scope="module")
 def quantised() -> GraphModule:
     torch.manual_seed(0)
-    config = DSCNNConfig(stem_channels=4, blocks=(Block(channels=6),), embedding_dim=5)
-    model = DSCNN(config, 8, 10, 3).eval()
+    config = StudentConfig(stem_channels=4, blocks=(Block(channels=6),), embedding_dim=5)
+    model = Student(config, 8, 10, 3).eval()
     nn.init.constant_(model.trunk[1].weight, 20.0)  # the stem goes far beyond [0, 6]
     with divert_output():
         from quantize.executorch import quantise

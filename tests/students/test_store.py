@@ -10,21 +10,21 @@ import torch
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description
 from acula_edge.errors import ArtifactError
-from acula_edge.students.config import Block, DSCNNConfig
-from acula_edge.students.dscnn import DSCNN
+from acula_edge.students.config import Block, StudentConfig
 from acula_edge.students.store import SHAPE, WEIGHTS, load_student, save_student
+from acula_edge.students.student import Student
 
-CONFIG = DSCNNConfig(stem_channels=4, blocks=(Block(channels=6),), embedding_dim=5)
+CONFIG = StudentConfig(stem_channels=4, blocks=(Block(channels=6),), embedding_dim=5)
 
 
-def _model(seed: int = 0) -> DSCNN:
+def _model(seed: int = 0) -> Student:
     torch.manual_seed(seed)
-    model = DSCNN(CONFIG, 8, 10, 3)
+    model = Student(CONFIG, 8, 10, 3)
     model(torch.randn(4, 1, 8, 10))  # moves the running statistics
     return model
 
 
-def _stored(out: Path, model: DSCNN, **edits: object) -> Artifact:
+def _stored(out: Path, model: Student, **edits: object) -> Artifact:
     with ArtifactWriter(out) as writer:
         save_student(writer.path, model)
         if edits:

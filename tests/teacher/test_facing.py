@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from acula_edge.encoders.projection import ProjectionHead
 from acula_edge.teacher.facing import face
 from acula_edge.teacher.losses import cka_loss
-from acula_edge.teacher.projection import ProjectionHead
 
 
 def test_spaces_that_differ_by_a_rotation_are_laid_on_each_other() -> None:

@@ -39,7 +39,11 @@ def test_targets_cover_every_train_and_val_clip_and_no_test_clip(
     dataset = Dataset.open(mini_dataset)
     targets = load_file(mini_teacher.file("targets.safetensors"))
     seen = {item.id for item in (*dataset.of(Split.TRAIN), *dataset.of(Split.VAL))}
+    reports = targets.pop("reports")
     assert {name.split(".", 1)[1] for name in targets} == seen
+    heads = load_file(mini_teacher.file("heads_aligned.safetensors"))
+    unit = torch.ones(len(reports))
+    torch.testing.assert_close(reports.norm(dim=1), unit)
     model = TeacherModel.open(mini_teacher, Variant.ALIGNED)
     for item in (*dataset.of(Split.TRAIN)[:3], *dataset.of(Split.VAL)[:3]):
         clips = dataset.clips(item)
@@ -48,6 +52,19 @@ def test_targets_cover_every_train_and_val_clip_and_no_test_clip(
         assert np.abs(stored - expected).max() < 2e-3 * np.abs(expected).max()
         logits = expected @ model.weight.T + model.bias
         assert np.abs(targets[f"logits.{item.id}"].numpy() - logits).max() < 2e-2
+        aligned = _projected(heads, expected)
+        assert np.abs(targets[f"aligned.{item.id}"].numpy() - aligned).max() < 1e-2
+
+
+def _projected(heads: dict[str, torch.Tensor], embeddings: np.ndarray) -> np.ndarray:
+    """AcuLA's audio head, written out: Linear - ReLU - Linear, then length 1."""
+    first, second = (
+        (heads[f"audio_head.layers.{layer}.weight"].numpy(), heads[f"audio_head.layers.{layer}.bias"].numpy())
+        for layer in (0, 3)
+    )
+    hidden = np.maximum(embeddings @ first[0].T + first[1], 0)
+    shared = hidden @ second[0].T + second[1]
+    return shared / np.linalg.norm(shared, axis=1, keepdims=True)
 
 
 def test_recording_logits_are_the_probe_of_the_mean_clip(

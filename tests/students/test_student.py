@@ -8,22 +8,23 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from acula_edge.students.config import Block, DSCNNConfig
+from acula_edge.students.config import Block, StudentConfig
 from acula_edge.students.cost import cost_of
-from acula_edge.students.dscnn import DSCNN
+from acula_edge.students.families import FAMILIES
+from acula_edge.students.student import Student
 
-SMALL = DSCNNConfig(stem_channels=4, blocks=(Block(channels=6, frame_stride=2),), embedding_dim=5)
+SMALL = StudentConfig(stem_channels=4, blocks=(Block(channels=6, frame_stride=2),), embedding_dim=5)
 
 
 def test_default_is_about_100_k_parameters_and_8_mmac() -> None:
-    cost = cost_of(DSCNN(DSCNNConfig(), 48, 249, 20))
+    cost = cost_of(Student(FAMILIES["small"].config, 48, 249, 20))
     assert 90_000 < cost.parameters < 115_000
     assert cost.macs < 8_000_000
 
 
 def test_cost_of_a_small_net_by_hand() -> None:
     # 8 x 10 features: the stem's map is 4 x 5, the block's 4 x 3.
-    model = DSCNN(SMALL, 8, 10, 3)
+    model = Student(SMALL, 8, 10, 3)
     stem, depthwise, pointwise = 4 * 20 * 9, 4 * 12 * 9, 6 * 12 * 4
     linear = 6 * 5 + 5 * 3
     assert cost_of(model).macs == stem + depthwise + pointwise + linear
@@ -33,7 +34,7 @@ def test_cost_of_a_small_net_by_hand() -> None:
 
 
 def test_counting_leaves_the_model_as_it_was() -> None:
-    model = DSCNN(SMALL, 8, 10, 3).train()
+    model = Student(SMALL, 8, 10, 3).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     cost_of(model)
     assert model.training
@@ -41,7 +42,7 @@ def test_counting_leaves_the_model_as_it_was() -> None:
 
 
 def test_outputs_are_embedding_then_logits_and_logits_are_linear_in_the_embedding() -> None:
-    model = DSCNN(SMALL, 8, 10, 3).eval()
+    model = Student(SMALL, 8, 10, 3).eval()
     embedding, logits = model(torch.randn(2, 1, 8, 10, generator=torch.Generator().manual_seed(0)))
     assert embedding.shape == (2, 5)
     assert logits.shape == (2, 3)
@@ -51,7 +52,7 @@ def test_outputs_are_embedding_then_logits_and_logits_are_linear_in_the_embeddin
 
 
 def test_clips_of_a_batch_do_not_see_each_other() -> None:
-    model = DSCNN(SMALL, 8, 10, 3).eval()
+    model = Student(SMALL, 8, 10, 3).eval()
     features = torch.randn(3, 1, 8, 10, generator=torch.Generator().manual_seed(1))
     together = model(features)[0]
     alone = torch.cat([model(features[i : i + 1])[0] for i in range(3)])
@@ -59,7 +60,8 @@ def test_clips_of_a_batch_do_not_see_each_other() -> None:
 
 
 def test_every_normalisation_follows_a_convolution_without_bias() -> None:
-    layers = list(DSCNN(DSCNNConfig(), 48, 249, 20).trunk)
+    trunk = Student(FAMILIES["small"].config, 48, 249, 20).trunk
+    layers = [layer for layer in trunk.modules() if not list(layer.children())]
     norms = [index for index, layer in enumerate(layers) if isinstance(layer, nn.BatchNorm2d)]
     assert len(norms) == 15
     for index in norms:
@@ -75,4 +77,4 @@ def test_every_normalisation_follows_a_convolution_without_bias() -> None:
 )
 def test_impossible_shapes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        DSCNNConfig.model_validate(wrong)
+        StudentConfig.model_validate(wrong)

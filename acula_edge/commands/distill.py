@@ -1,0 +1,12 @@
+"""`acula-edge distill`: students: what they cost, how they are trained, and the search for one."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Compress a teacher into a student.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps the group a group while it has one command."""
