@@ -33,7 +33,7 @@ from acula_edge.teacher.pairs import Pairs
 from acula_edge.teacher.pretrain import pretrain
 from acula_edge.teacher.probe import Embedded, Probe, fit_probe
 from acula_edge.teacher.prototypes import prototypes
-from acula_edge.teacher.targets import Projected, save_targets
+from acula_edge.teacher.targets import Shared, save_targets
 from acula_edge.teacher.texts import embed_reports, rewritten, wordings_of
 
 # What each trained variant is taught; the base encoder is taught nothing.
@@ -95,8 +95,9 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
             heads = _heads(trained[name], dataset, train, recordings)
             save_file(heads, writer.path / f"heads_{name}.safetensors")
         best = scored[Variant.ALIGNED]
-        projected = Projected(trained[Variant.ALIGNED], lessons[Variant.ALIGNED])
-        save_targets(recordings, best.clips, best.model, projected, writer.path)
+        reports = _reports(recordings, train.pairs, val.pairs)
+        shared = Shared(trained[Variant.ALIGNED])
+        save_targets(recordings, best.clips, reports, best.model, shared, writer.path)
         writer.write_json(TEACHER_FILE, _summary(config, dataset, scored, histories) | {"rewrites": rewrites})
         return writer.commit(
             Description(
@@ -190,6 +191,12 @@ def _heads(
     told = [recording for recording, paired in zip(recordings, train.pairs.paired, strict=False) if paired]
     texts = train.pairs.texts[train.pairs.paired, 0]
     return tensors | prototypes(model.text_head, dataset.tasks, told, texts)
+
+
+def _reports(recordings: Sequence[Recording], train: Pairs, val: Pairs) -> dict[str, NDArray[np.float32]]:
+    """The language model's embedding (q,) of each recording's report, where it has one."""
+    texts, paired = np.concatenate([train.texts, val.texts]), np.concatenate([train.paired, val.paired])
+    return {recordings[row].id: texts[row, 0] for row in np.flatnonzero(paired)}
 
 
 def _summary(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from acula_edge.data.recording import Recording
 from acula_edge.encoders.teacher_model import TeacherModel
 from acula_edge.teacher.align import AlignmentModel
-from acula_edge.teacher.pairs import Pairs
 
 TARGETS_FILE = "targets.safetensors"
 
@@ -23,34 +22,38 @@ TARGETS_FILE = "targets.safetensors"
 def save_targets(
     recordings: Sequence[Recording],
     clips: Sequence[NDArray[np.float32]],
+    reports: Mapping[str, NDArray[np.float32]],
     model: TeacherModel,
-    projected: Projected,
+    shared: Shared,
     folder: Path,
 ) -> None:
-    """Write `targets.safetensors`.
+    """Write `targets.safetensors`; `reports` are the language model's embeddings (q,) of reports, by recording.
 
-    For each recording `embedding.<id>` (k, D), `logits.<id>` (k, K) and `aligned.<id>` (k, S), the clips
-    in the space shared with text; and `reports` (n, S), the training reports there. Rows of the shared
-    space have length 1.
+    For each recording `embedding.<id>` (k, D), `logits.<id>` (k, K) and `aligned.<id>` (k, S), its clips
+    in the space shared with text; and `report.<id>` (S,), its report there, if it has one. Vectors of the
+    shared space have length 1.
     """
-    tensors = {"reports": projected.reports}
+    tensors = {}
     for recording, embeddings in zip(recordings, clips, strict=True):
         tensors[f"embedding.{recording.id}"] = torch.from_numpy(embeddings)
         tensors[f"logits.{recording.id}"] = torch.from_numpy(embeddings @ model.weight.T + model.bias)
-        tensors[f"aligned.{recording.id}"] = projected.audio(embeddings)
+        tensors[f"aligned.{recording.id}"] = shared.audio(embeddings)
+    tensors |= {f"report.{name}": shared.text(text) for name, text in reports.items()}
     save_file(tensors, folder / TARGETS_FILE)
 
 
-class Projected:
-    """The shared space of an alignment: its training reports (n, S), and any clip."""
+class Shared:
+    """The space that an alignment's two heads share."""
 
-    @torch.no_grad()
-    def __init__(self, model: AlignmentModel, train: Pairs) -> None:
+    def __init__(self, model: AlignmentModel) -> None:
         self._model = model.eval()
-        texts = torch.from_numpy(train.texts[train.paired, 0])
-        self.reports: Tensor = F.normalize(model.text_head(texts), dim=1)
 
     @torch.no_grad()
     def audio(self, embeddings: NDArray[np.float32]) -> Tensor:
         """(k, D) -> (k, S), of length 1."""
         return F.normalize(self._model.audio_head(torch.from_numpy(embeddings)), dim=1)
+
+    @torch.no_grad()
+    def text(self, text: NDArray[np.float32]) -> Tensor:
+        """(q,) -> (S,), of length 1."""
+        return F.normalize(self._model.text_head(torch.from_numpy(text)), dim=0)
