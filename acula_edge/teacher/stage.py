@@ -196,7 +196,7 @@ def _heads(
 def _reports(recordings: Sequence[Recording], train: Pairs, val: Pairs) -> dict[str, NDArray[np.float32]]:
     """The language model's embedding (q,) of each recording's report, where it has one."""
     texts, paired = np.concatenate([train.texts, val.texts]), np.concatenate([train.paired, val.paired])
-    return {recordings[row].id: texts[row, 0] for row in np.flatnonzero(paired)}
+    return {item.id: text[0] for item, text, told in zip(recordings, texts, paired, strict=True) if told}
 
 
 def _summary(

@@ -27,7 +27,7 @@ def save_targets(
     shared: Shared,
     folder: Path,
 ) -> None:
-    """Write `targets.safetensors`; `reports` are the language model's embeddings (q,) of reports, by recording.
+    """Write `targets.safetensors`; `reports` are the language model's embeddings (q,), by recording.
 
     For each recording `embedding.<id>` (k, D), `logits.<id>` (k, K) and `aligned.<id>` (k, S), its clips
     in the space shared with text; and `report.<id>` (S,), its report there, if it has one. Vectors of the
