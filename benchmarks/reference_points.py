@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from acula_edge.artifact import write_json
@@ -50,30 +51,46 @@ FOLDS = 5
 _CHUNK_S = 12  # of sound in one pass through the encoder: bounds its memory
 
 
-def embed(encoder: AudioEncoder, dataset: Dataset, recording: Recording) -> np.ndarray:
-    """Mean and standard deviation of all frames of a recording, (dim,)."""
+def chunks(encoder: AudioEncoder, dataset: Dataset, recording: Recording) -> list[torch.Tensor]:
+    """A whole recording in the device's band at the encoder's rate, in pieces (1, samples)."""
     device_hz = dataset.contract.sample_rate_hz
     heard = resample(dataset.waveform(recording, device_hz), device_hz, encoder.contract.sample_rate_hz)
     shortest = 2 * encoder.contract.sample_rate_hz
     if heard.size < shortest:
         heard = np.tile(heard, -(-shortest // heard.size))[:shortest]
     step = _CHUNK_S * encoder.contract.sample_rate_hz
-    parts = [heard[start : start + step] for start in range(0, max(1, heard.size - shortest), step)]
+    starts = range(0, max(1, heard.size - shortest), step)
+    return [torch.from_numpy(heard[start : start + step])[None] for start in starts]
+
+
+def embed(encoder: AudioEncoder, dataset: Dataset, recording: Recording) -> np.ndarray:
+    """Mean and standard deviation of all frames of a recording, (dim,)."""
     with torch.no_grad():
-        frames = [encoder.frames(torch.from_numpy(part)[None]) for part in parts]
+        frames = [encoder.frames(part) for part in chunks(encoder, dataset, recording)]
     return encoder.pool(torch.cat(frames, dim=1))[0].numpy()
+
+
+def folds_of(rows: Sequence[Recording], task: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to fit on and rows to score, for each fold of the protocol."""
+    labels = np.array([item.labels[task] for item in rows])
+    database = task == "p2016_abnormal"
+    groups = [item.metadata["p2016_db"] if database else item.patient for item in rows]
+    splitter = GroupKFold(len(set(groups))) if database else StratifiedGroupKFold(FOLDS)
+    return list(splitter.split(labels, labels, groups))
+
+
+def regression() -> Pipeline:
+    """The protocol's linear probe."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=2000))
 
 
 def score(dataset: Dataset, embeddings: dict[str, np.ndarray], task: str) -> float:
     """Pooled out-of-fold AUROC of one task."""
     rows = [item for item in dataset.recordings if task in item.labels]
     labels = np.array([item.labels[task] for item in rows])
-    database = task == "p2016_abnormal"
-    groups = [item.metadata["p2016_db"] if database else item.patient for item in rows]
-    folds = GroupKFold(len(set(groups))) if database else StratifiedGroupKFold(FOLDS)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=2000))
     features = np.stack([embeddings[item.id] for item in rows])
-    scores = cross_val_predict(model, features, labels, groups=groups, cv=folds, method="decision_function")
+    folds = folds_of(rows, task)
+    scores = cross_val_predict(regression(), features, labels, cv=folds, method="decision_function")
     return auroc(scores, labels == 1)
 
 

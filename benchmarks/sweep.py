@@ -115,10 +115,11 @@ def open_bench(folder: Path, encoder: str) -> Bench:
     seconds = dataset.contract.clip_samples / dataset.contract.sample_rate_hz
     frames = round(hearing.rate_hz * seconds)
     groups = [f"{item.dataset} {item.group}" for item in recordings]
-    return Bench(dataset, base, hearing.inputs, frames, hearing.rate_hz, _folds(groups, FOLDS))
+    return Bench(dataset, base, hearing.inputs, frames, hearing.rate_hz, folds_by_patient(groups, FOLDS))
 
 
-def _folds(groups: list[str], n_folds: int) -> np.ndarray:
+def folds_by_patient(groups: list[str], n_folds: int) -> np.ndarray:
+    """Fold of each row (n,); `groups` are "dataset patient", and each data set is spread over all folds."""
     names, inverse = np.unique(groups, return_inverse=True)
     of_name = np.empty(len(names), dtype=int)
     for dataset in sorted({name.split(" ")[0] for name in names}):
@@ -135,7 +136,7 @@ def score(bench: Bench, config: TeacherConfig | None) -> dict[str, list[float]]:
     fixed = _embed(bench, bench.base) if config is None else None
     for fold in range(FOLDS):
         outside = np.flatnonzero(bench.fold != fold)
-        inner = _folds([groups[row] for row in outside], 8)
+        inner = folds_by_patient([groups[row] for row in outside], 8)
         train, val, held = outside[inner > 0], outside[inner == 0], np.flatnonzero(bench.fold == fold)
         vectors = fixed if config is None else _embed(bench, _train(bench, config, train, val))
         parts = [Embedded([recordings[row] for row in rows], vectors[rows]) for rows in (train, val, held)]
