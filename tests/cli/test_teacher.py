@@ -17,7 +17,7 @@ from acula_edge.artifact import Artifact, ArtifactKind
 from acula_edge.data.audio import read_audio
 from acula_edge.encoders.registry import ENCODERS
 from acula_edge.encoders.teacher_model import TeacherModel, Variant
-from tests.cli.conftest import Run
+from tests.cli.conftest import Done, Run
 
 BRIEF = """
 [teacher]
@@ -111,19 +111,15 @@ def test_unknown_variant_is_a_sentence(run: Run, mini_teacher: Artifact, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def _evaluated(run: Run, teacher: Artifact, data: Path, folder: Path) -> Done:
+    places = ("--out", folder / "report", "--work", folder / "work")
+    return run("teacher", "eval", teacher.path, *places, "--data", data)
+
+
 def test_evaluation_on_the_recordings_that_it_was_trained_with(
     run: Run, mini_teacher: Artifact, mini_folder: Path, tmp_path: Path
 ) -> None:
-    arguments = [
-        "teacher",
-        "eval",
-        mini_teacher.path,
-        "--out",
-        tmp_path / "report",
-        "--work",
-        tmp_path / "work",
-    ]
-    done = run(*arguments, "--data", mini_folder)
+    done = _evaluated(run, mini_teacher, mini_folder, tmp_path)
     assert done.code == 0, done.err
     assert "lignment with reports" in done.out.splitlines()[0]
     assert "not a medical device" in done.out
@@ -140,16 +136,7 @@ def test_evaluation_on_other_recordings_is_refused(
     shutil.copytree(mini_folder, other)
     metadata = other / "metadata.csv"
     metadata.write_text("".join(metadata.read_text().splitlines(keepends=True)[:-1]))
-    arguments = [
-        "teacher",
-        "eval",
-        mini_teacher.path,
-        "--out",
-        tmp_path / "report",
-        "--work",
-        tmp_path / "work",
-    ]
-    done = run(*arguments, "--data", other)
+    done = _evaluated(run, mini_teacher, other, tmp_path)
     assert done.code == 1
     assert "was trained on other recordings or splits than" in done.err
     assert not (tmp_path / "report").exists()
