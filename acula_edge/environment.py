@@ -49,7 +49,13 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
         "acula_edge/language",
         "acula_edge/teacher",
     ),
-    ArtifactKind.STUDENT: ("acula_edge/data", "acula_edge/checkpoint.py", "acula_edge/students", "distill"),
+    ArtifactKind.STUDENT: (
+        "acula_edge/data",
+        "acula_edge/checkpoint.py",
+        "acula_edge/encoders",
+        "acula_edge/students",
+        "distill",
+    ),
     ArtifactKind.QUANTIZED: ("acula_edge/data", "acula_edge/students", "acula_edge/runtime", "quantize"),
     ArtifactKind.BUNDLE: ("acula_edge/data", "acula_edge/runtime", "targets"),
     ArtifactKind.REPORT: (
@@ -73,8 +79,13 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
 @cache
 def code_version(kind: ArtifactKind) -> str:
     """Digest of the sources that make an artifact of `kind`."""
+    return sources_digest(*_SHARED, *_SOURCES[kind])
+
+
+def sources_digest(*names: str) -> str:
+    """Digest of source files and folders, named from the root of the packages."""
     digest = hashlib.sha256()
-    for name in (*_SHARED, *_SOURCES[kind]):
+    for name in names:
         source = _ROOT / name
         files = sorted(source.rglob("*")) if source.is_dir() else [source]
         for file in files:

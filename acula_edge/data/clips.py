@@ -19,7 +19,14 @@ def cut_clips(samples: NDArray[Sample], clip_samples: int) -> NDArray[Sample]:
     n = samples.size
     if n < clip_samples:
         return np.resize(samples, (1, clip_samples))
+    return np.stack([samples[start : start + clip_samples] for start in clip_starts(n, clip_samples)])
+
+
+def clip_starts(n: int, clip_samples: int) -> list[int]:
+    """Where the windows of a recording of n samples start."""
+    if n < clip_samples:
+        return [0]
     starts = list(range(0, n - clip_samples + 1, clip_samples))
     if 2 * (n % clip_samples) >= clip_samples:
         starts.append(n - clip_samples)
-    return np.stack([samples[start : start + clip_samples] for start in starts])
+    return starts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from acula_edge.artifact import Artifact
 from acula_edge.contract import AudioContract
 from acula_edge.data.audio import resample, to_float32, to_int16
-from acula_edge.data.clips import cut_clips
+from acula_edge.data.clips import clip_starts, cut_clips
 from acula_edge.data.recording import Recording, Split
 from acula_edge.data.tasks import Task
+from acula_edge.errors import ContractError
+from acula_edge.frontend import learn_normalisation
 
 RECORDINGS = "recordings.json"
 TASKS = "tasks.json"
 SOURCE = "source.json"
 BROKEN = "broken.json"
 AUDIT = "audit.json"
+_HEARD_RECORDINGS = 256  # training recordings that another front end's normalisation is learned on
 
 
 def audio_file(split: Split) -> str:
@@ -67,3 +70,44 @@ class Dataset:
         """Clips (k, contract.clip_samples) at the contract's rate, as a device would record them."""
         samples = to_int16(self.waveform(recording, self.contract.sample_rate_hz))
         return cut_clips(samples, self.contract.clip_samples)
+
+    def clips_at(self, recording: Recording, rate_hz: int) -> NDArray[np.int16]:
+        """The same stretches of time as `clips`, in the band of another rate: (k, samples).
+
+        Raises ContractError if a clip is no whole number of samples at `rate_hz`.
+        """
+        contract = self.contract
+        if rate_hz == contract.sample_rate_hz:
+            return self.clips(recording)
+        samples, rest = divmod(contract.clip_samples * rate_hz, contract.sample_rate_hz)
+        if rest:
+            raise ContractError(
+                f"a clip of {contract.clip_samples} samples at {contract.sample_rate_hz} Hz is no whole "
+                f"number of samples at {rate_hz} Hz; choose another clip_samples"
+            )
+        n_own = self.waveform(recording, contract.sample_rate_hz).size
+        heard = to_int16(self.waveform(recording, rate_hz))
+        starts = [
+            round(start * rate_hz / contract.sample_rate_hz)
+            for start in clip_starts(n_own, contract.clip_samples)
+        ]
+        # A recording shorter than a clip repeats; so does one that is a sample short at this rate.
+        return np.stack([heard.take(np.arange(start, start + samples), mode="wrap") for start in starts])
+
+    def heard_with(self, contract: AudioContract) -> Dataset:
+        """The same recordings under another front end, its normalisation learned anew on train.
+
+        It is learned on at most 256 training recordings, evenly chosen in the order of the metadata, so
+        that a search can afford it. The Dataset itself, if `contract` differs at most in its normalisation.
+        """
+        if _plain(contract) == _plain(self.contract):
+            return self
+        heard = replace(self, contract=contract)
+        train = self.of(Split.TRAIN)
+        chosen = train[:: -(-len(train) // _HEARD_RECORDINGS)] if train else []
+        learned = learn_normalisation(map(heard.clips, chosen), contract)
+        return replace(self, contract=contract.with_normalisation(learned))
+
+
+def _plain(contract: AudioContract) -> dict[str, object]:
+    return contract.model_dump(exclude={"normalisation"})
