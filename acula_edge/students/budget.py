@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from acula_edge.errors import UsageError
 
-_EXAMPLE = "ram=96KiB,flash=256KiB,mmac=15"
-_BYTES_PER_UNIT = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2}
-_NUMBER = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([A-Za-z]*)")
+EXAMPLE = "ram=96KiB,flash=256KiB,mmac=15"
+_SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
+_UNITS = {"ram": _SIZES, "flash": _SIZES, "mmac": {"": 1}}
+_AMOUNT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([A-Za-z]*)")
 
 
 @dataclass(frozen=True)
@@ -33,34 +34,18 @@ def parse_budget(text: str) -> Budget:
     found: dict[str, float] = {}
     for part in text.split(","):
         key, _, value = (piece.strip() for piece in part.partition("="))
-        if key not in _READERS:
-            raise UsageError(
-                f"budget: {part.strip()!r} is no limit; give some of ram, flash and mmac, as in {_EXAMPLE}"
-            )
+        if key not in _UNITS:
+            raise UsageError(f"budget: {part.strip()!r} limits neither ram, flash nor mmac; write {EXAMPLE}")
         if key in found:
             raise UsageError(f"budget: {key} is given twice; give it once")
-        found[key] = _READERS[key](key, value)
+        found[key] = _amount(key, value)
     ram, flash = (int(found[key]) if key in found else None for key in ("ram", "flash"))
     return Budget(ram, flash, found.get("mmac"))
 
 
-def _bytes(key: str, value: str) -> float:
-    match = _NUMBER.fullmatch(value)
-    if not match or match[2] not in _BYTES_PER_UNIT or float(match[1]) == 0:
-        raise UsageError(
-            f"budget: {key}={value} is not a size; give a number above 0 in B, KiB or MiB, as in {_EXAMPLE}"
-        )
-    return float(match[1]) * _BYTES_PER_UNIT[match[2]]
-
-
-def _millions(key: str, value: str) -> float:
-    match = _NUMBER.fullmatch(value)
-    if not match or match[2] or float(match[1]) == 0:
-        raise UsageError(
-            f"budget: {key}={value} is not a number of millions of multiply-accumulates; give a number above 0, "
-            f"as in {_EXAMPLE}"
-        )
-    return float(match[1])
-
-
-_READERS = {"ram": _bytes, "flash": _bytes, "mmac": _millions}
+def _amount(key: str, value: str) -> float:
+    match, units = _AMOUNT.fullmatch(value), _UNITS[key]
+    if not match or match[2] not in units or float(match[1]) == 0:
+        among = f" in {', '.join(units)}" if all(units) else ""
+        raise UsageError(f"budget: {key}={value}: give a number above 0{among}, as in {EXAMPLE}")
+    return float(match[1]) * units[match[2]]
