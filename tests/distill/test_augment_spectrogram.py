@@ -59,7 +59,7 @@ def test_each_clip_is_rolled_by_itself(mini_dataset: Artifact) -> None:
 
 
 def test_masks_are_single_bands_within_their_widths_and_the_input_is_untouched() -> None:
-    features = torch.ones(256, 1, 48, 249)
+    features = torch.ones(1024, 1, 48, 60)
     config = PLAIN.model_copy(update={"mel_mask": 6, "frame_mask": 24})
     masked = augment_spectrogram(features, torch.ones(48), config, np.random.default_rng(1))
     assert bool((features == 1).all())
