@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from acula_edge.artifact import Artifact, digest_of
 from acula_edge.contract import AudioContract
+from acula_edge.data.audio import Int16s, resample, to_float32, to_int16
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Recording
 from acula_edge.encoders.answers import AlignedTeacher
@@ -19,6 +20,8 @@ from acula_edge.environment import sources_digest
 from acula_edge.errors import ArtifactError
 from acula_edge.frontend import log_mel
 from distill.augment_config import AugmentConfig
+from distill.augmentation import Augmentation, Augmenter
+from distill.noise_folder import NoiseFolder
 from distill.shards import Shard
 
 TARGETS_FILE = "targets.safetensors"
@@ -32,21 +35,36 @@ _SOURCES = (
     "acula_edge/data/clips.py",
     "acula_edge/data/dataset.py",
     "acula_edge/encoders",
+    "distill/augment_waveform.py",
+    "distill/augmentation.py",
     "distill/maker.py",
+    "distill/microphones.py",
+    "distill/noise_folder.py",
+    "distill/noises.py",
     "distill/shards.py",
 )
 
 
 @dataclass(frozen=True)
 class _View:
-    """One view: what the device records (clip_samples,) and the teacher hears (n,), and whose it is."""
+    """A view of a recording's clip: what the device records (clip_samples,) and the teacher hears (n,).
+
+    `drawn` says how it was augmented; None: it is as recorded.
+    """
 
     owner: int
     clip: int
-    number: int
-    device: NDArray[np.int16]
-    heard: NDArray[np.int16]
-    labelled: bool
+    device: Int16s
+    heard: Int16s
+    drawn: Augmentation | None
+
+    @property
+    def number(self) -> int:
+        return self.drawn.view if self.drawn else 0
+
+    @property
+    def labelled(self) -> bool:
+        return self.drawn is None or self.drawn.labelled
 
 
 @dataclass
@@ -67,7 +85,7 @@ class ViewMaker:
                 "teacher": self.teacher.digest,
                 "contract": self.dataset.contract.model_dump(mode="json"),
                 "recordings": [recording.id for recording in self.recordings],
-                "augment": self.config.cached(),
+                "augment": self.config.cached() | {"noise_folder": self._noises and self._noises.digest},
                 "code": sources_digest(*_SOURCES),
             }
         )
@@ -83,14 +101,27 @@ class ViewMaker:
         for field, array in arrays.items():
             self._require_finite(field, array, views)
         place = [(view.owner, view.number, view.labelled) for view in views]
-        return Shard(arrays | {"place": np.array(place, dtype=np.intp)}, ())
+        log = [view.drawn.model_dump_json() for view in views if view.drawn]
+        return Shard(arrays | {"place": np.array(place, dtype=np.intp)}, log)
 
     def _views(self, owner: int) -> Iterator[_View]:
         recording = self.recordings[owner]
-        device = self.dataset.clips(recording)
-        heard = self.dataset.clips_at(recording, self._rate_hz)
+        device, heard = self.dataset.clips(recording), self._heard(recording)
         for clip, (own, full) in enumerate(zip(device, heard, strict=True)):
-            yield _View(owner, clip, 0, own, full, labelled=True)
+            yield _View(owner, clip, own, full, None)
+            for number in range(1, self.config.views):
+                drawn = self._augmenter.draw(recording, clip, number, full.size)
+                yield self._augmented(owner, self._augmenter.apply(full, drawn), drawn)
+
+    def _augmented(self, owner: int, heard: Int16s, drawn: Augmentation) -> _View:
+        device_hz = self.dataset.contract.sample_rate_hz
+        device = heard
+        if device_hz != self._rate_hz:
+            device = to_int16(resample(to_float32(heard), self._rate_hz, device_hz))
+        return _View(owner, drawn.clip, device, heard, drawn)
+
+    def _heard(self, recording: Recording) -> Int16s:
+        return self.dataset.clips_at(recording, self._rate_hz)
 
     def _features(self, views: Sequence[_View]) -> NDArray[np.float16]:
         pcm = np.stack([view.device for view in views])
@@ -137,6 +168,15 @@ class ViewMaker:
     @cached_property
     def _dataset_artifact(self) -> Artifact:
         return Artifact.open(self.dataset.root)
+
+    @cached_property
+    def _noises(self) -> NoiseFolder | None:
+        folder = self.config.noise_folder
+        return NoiseFolder.open(folder) if folder else None
+
+    @cached_property
+    def _augmenter(self) -> Augmenter:
+        return Augmenter(self.config, self._rate_hz, self.recordings, self._noises, self._heard)
 
     @cached_property
     def _aligned(self) -> AlignedTeacher:
