@@ -39,6 +39,7 @@ class ArtifactKind(StrEnum):
     BUNDLE = "bundle"
     REPORT = "report"
     EVALUATION = "evaluation"
+    SEARCH = "search"
 
 
 class _Frozen(BaseModel):

@@ -7,13 +7,12 @@ no stage: a build with nothing to do takes a moment.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, digest_of, work_dir
 from acula_edge.bench.config import BenchConfig
 from acula_edge.data.config import DataConfig
+from acula_edge.disk import locked
 from acula_edge.environment import environment, key_of
 from acula_edge.errors import ArtifactError, ExistsError, UsageError
 from acula_edge.progress import say
@@ -227,18 +227,8 @@ def _whole(out: Path, kind: ArtifactKind) -> Artifact | None:
         return None
 
 
-@contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    """One build at a time in a work folder; the lock goes with the process."""
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ArtifactError(
-                f"another build is running in {work}; wait for it, or give another --work"
-            ) from None
-        yield
+def _locked(work: Path) -> AbstractContextManager[None]:
+    return locked(work, f"another build is running in {work}; wait for it, or give another --work")
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

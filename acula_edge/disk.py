@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from acula_edge.errors import AculaError
+from acula_edge.errors import AculaError, ArtifactError
 
 _NO_ROOM: dict[int | None, str] = {
     errno.ENOSPC: "the disk is full",
@@ -46,3 +49,18 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path, busy: str) -> Iterator[None]:
+    """One process at a time in `folder`, which is made if need be; the lock goes with the process.
+
+    Raises ArtifactError with the sentence `busy` if another process is there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtifactError(busy) from None
+        yield

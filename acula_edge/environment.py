@@ -29,6 +29,7 @@ PACKAGES = [
     "ai-edge-litert",
     "ai-edge-quantizer",
     "scikit-learn",
+    "optuna",
 ]
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -64,6 +65,14 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
         "acula_edge/encoders",
         "acula_edge/runtime",
         "acula_edge/bench",
+    ),
+    ArtifactKind.SEARCH: (
+        "acula_edge/data",
+        "acula_edge/checkpoint.py",
+        "acula_edge/evidence",
+        "acula_edge/encoders",
+        "acula_edge/students",
+        "distill",
     ),
     ArtifactKind.EVALUATION: (
         "acula_edge/data",

@@ -45,11 +45,14 @@ def test_a_version_is_the_same_in_any_folder(copy: Path, monkeypatch: pytest.Mon
     ("source", "changed"),
     [
         ("quantize/__init__.py", {ArtifactKind.QUANTIZED}),
-        ("distill/__init__.py", {ArtifactKind.STUDENT}),
+        ("distill/__init__.py", {ArtifactKind.STUDENT, ArtifactKind.SEARCH}),
         ("targets/android/__init__.py", {ArtifactKind.BUNDLE}),
         ("acula_edge/teacher/__init__.py", {ArtifactKind.TEACHER, ArtifactKind.EVALUATION}),
         ("acula_edge/evaluation/__init__.py", {ArtifactKind.EVALUATION}),
-        ("acula_edge/evidence/__init__.py", {ArtifactKind.REPORT, ArtifactKind.EVALUATION}),
+        (
+            "acula_edge/evidence/__init__.py",
+            {ArtifactKind.REPORT, ArtifactKind.EVALUATION, ArtifactKind.SEARCH},
+        ),
         ("acula_edge/contract.py", set(ArtifactKind)),
         ("acula_edge/data/__init__.py", set(ArtifactKind)),
         ("acula_edge/progress.py", set()),
