@@ -80,7 +80,7 @@ class Training(Generic[Batch]):
 
     `batches(epoch, rng)` yields the epoch's batches and draws from `rng` alone. `loss(batch)` gives the
     named parts of the loss; their sum is minimised. `validate()` is higher for better weights.
-    `rate_of(name)` scales the learning rate of a parameter.
+    `rate_of(name)` scales the learning rate of a parameter; `stepped()` is called after each optimiser step.
     """
 
     model: nn.Module
@@ -88,6 +88,7 @@ class Training(Generic[Batch]):
     loss: Callable[[Batch], Mapping[str, Tensor]]
     validate: Callable[[], float]
     rate_of: Callable[[str], float] = lambda _name: 1.0
+    stepped: Callable[[], None] = lambda: None
 
 
 class Alone:
@@ -188,6 +189,7 @@ class _Run(Generic[Batch]):
             group["lr"] = rate * group["scale"]
         parts = self._gradients(batch)
         self._optimiser.step()
+        self._training.stepped()
         self.progress.losses.append(math.fsum(parts.values()))
         for name, value in {**parts, "rate": rate}.items():
             self._log(name, value, step)

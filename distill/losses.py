@@ -1,8 +1,12 @@
-"""Distillation losses: pure functions of tensors."""
+"""Distillation losses: pure functions of tensors.
+
+B is the batch; every loss is a scalar, a mean over what it compares, and 0 for perfect agreement unless
+it says otherwise.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -10,10 +14,75 @@ from torch.nn import functional as F
 
 from acula_edge.data.tasks import Task
 
+_TINY = 1e-8
+
 
 def embedding_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared error between projected student and standardised teacher embeddings, both (B, D)."""
     return F.mse_loss(student, teacher)
+
+
+def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """1 - cosine of each student's vector and its teacher's, both (B, D)."""
+    return (1.0 - F.cosine_similarity(student, teacher, dim=1)).mean()
+
+
+def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Huber loss between the distances of all pairs among (B, E) and among (B, D), each over their mean.
+
+    RKD-D: Park et al., "Relational knowledge distillation" (CVPR 2019), eq. 4 to 6; B >= 2.
+    """
+    return F.smooth_l1_loss(_relative_distances(student), _relative_distances(teacher))
+
+
+def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Huber loss between the cosines of the angles of all triples among (B, E) and among (B, D).
+
+    RKD-A: Park et al. (CVPR 2019), eq. 7 and 8; B >= 3. The mean is over triples of three different rows.
+    """
+    differences = F.smooth_l1_loss(_angle_cosines(student), _angle_cosines(teacher), reduction="none")
+    n = len(student)
+    return differences.sum() / (n * (n - 1) * (n - 2))
+
+
+def gram_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """1 - linear CKA of (B, E) and (B, D): 1 - cosine of their centred Gram matrices.
+
+    Kornblith et al., "Similarity of neural network representations revisited" (ICML 2019), eq. 3.
+    """
+    x, y = student - student.mean(0), teacher - teacher.mean(0)
+    return 1.0 - F.cosine_similarity((x @ x.T).flatten(), (y @ y.T).flatten(), dim=0)
+
+
+def contrastive_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of finding one's own teacher vector among the batch's by cosine / temperature.
+
+    Both (B, D). The aim of Tian et al., "Contrastive representation distillation" (ICLR 2020), in the
+    InfoNCE form of van den Oord et al. (2018), eq. 4: the batch gives the negatives. It does not reach 0.
+    """
+    own = torch.arange(len(student), device=student.device)
+    return F.cross_entropy(_cosines(student, teacher) / temperature, own)
+
+
+def logit_loss(
+    student: Tensor,
+    teacher: Tensor,
+    tasks: tuple[Task, ...],
+    slices: Mapping[str, slice],
+    temperature: float,
+) -> Tensor:
+    """Mean over the tasks of T^2 times the divergence of student from teacher at temperature T.
+
+    Logits are (B, K). KL over classes, as in Hinton et al., "Distilling the knowledge in a neural network"
+    (2015), section 2; for one logit, cross-entropy with the teacher's probability, whose least value is
+    that probability's entropy.
+    """
+    terms = [
+        _FORMS[task.n_logits > 1](student[:, own] / temperature, teacher[:, own] / temperature)
+        for task in tasks
+        for own in (slices[task.name],)
+    ]
+    return temperature**2 * torch.stack(terms).mean()
 
 
 def task_loss(logits: Tensor, labels: Tensor, tasks: tuple[Task, ...], slices: Mapping[str, slice]) -> Tensor:
@@ -33,3 +102,57 @@ def task_loss(logits: Tensor, labels: Tensor, tasks: tuple[Task, ...], slices: M
         else:
             terms.append(F.cross_entropy(own, truth))
     return torch.stack(terms).mean() if terms else logits.sum() * 0.0
+
+
+def semantic_loss(student: Tensor, teacher: Tensor, reports: Tensor, temperature: float) -> Tensor:
+    """1 - cosine of student and teacher, plus KL between what each says of the reports.
+
+    `student` and `teacher` (B, E) stand in the space shared with text, as do `reports` (n, E); what one
+    says of them is the softmax of its cosines over `temperature`.
+    """
+    said = F.log_softmax(_cosines(student, reports) / temperature, dim=1)
+    meant = F.log_softmax(_cosines(teacher, reports) / temperature, dim=1)
+    return cosine_loss(student, teacher) + F.kl_div(said, meant, reduction="batchmean", log_target=True)
+
+
+def report_loss(student: Tensor, own: Tensor, reports: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of finding one's own report among all by cosine / temperature. It does not reach 0.
+
+    `student` (B, E) and `reports` (n, E), each different one once, so that no negative is the same text;
+    `own` (B,) is the row of a clip's own report, or -1 where it has none and does not count.
+    """
+    told = own >= 0
+    if not bool(told.any()):
+        return student.sum() * 0.0
+    return F.cross_entropy(_cosines(student[told], reports) / temperature, own[told])
+
+
+def _binary(student: Tensor, teacher: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(student, teacher.sigmoid())
+
+
+def _many(student: Tensor, teacher: Tensor) -> Tensor:
+    said, meant = F.log_softmax(student, dim=1), F.log_softmax(teacher, dim=1)
+    return F.kl_div(said, meant, reduction="batchmean", log_target=True)
+
+
+_FORMS: dict[bool, Callable[[Tensor, Tensor], Tensor]] = {False: _binary, True: _many}
+
+
+def _cosines(x: Tensor, y: Tensor) -> Tensor:
+    return F.normalize(x, dim=1) @ F.normalize(y, dim=1).T
+
+
+def _relative_distances(rows: Tensor) -> Tensor:
+    """Distances (B (B - 1) / 2,) of all pairs of rows, over their mean."""
+    first, second = torch.triu_indices(len(rows), len(rows), offset=1, device=rows.device)
+    distances = torch.linalg.vector_norm(rows[first] - rows[second], dim=1)
+    relative: Tensor = distances / distances.mean().clamp(min=_TINY)
+    return relative
+
+
+def _angle_cosines(rows: Tensor) -> Tensor:
+    """Cosine (B, B, B) of the angle at j between rows i and k, at [j, i, k]; 0 unless all three differ."""
+    sides = F.normalize(rows[None] - rows[:, None], dim=2)  # (j, i, D): from j to i; zero where i is j
+    other = ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    return torch.bmm(sides, sides.transpose(1, 2)) * other

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from acula_edge.artifact import Artifact, ArtifactKind
 from acula_edge.data.config import DataConfig
@@ -13,12 +14,20 @@ from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
 from acula_edge.data.stage import DataInputs
 from acula_edge.data.stage import run as run_data
-from acula_edge.errors import ArtifactError, ContractError
-from acula_edge.frontend import log_mel
+from acula_edge.errors import ArtifactError, ContractError, UsageError
+from acula_edge.students.space import TextSpace
 from acula_edge.students.store import load_student
-from distill.clips import load_clips
+from distill.augment_config import AugmentConfig
 from distill.config import DistillConfig
-from distill.stage import DistillInputs, run, validation_scores
+from distill.scoring import answers, validation_scores
+from distill.stage import VIEWS, DistillInputs, run
+from distill.views import Views, make_views
+
+PLAIN = AugmentConfig(views=1)
+
+
+def _views(student: Artifact, teacher: Artifact, dataset: Dataset, split: Split) -> Views:
+    return make_views(dataset, teacher, dataset.of(split), PLAIN, student.path.parent / VIEWS, split)
 
 
 def test_student_has_its_shape_and_its_scores_are_reproduced(
@@ -28,9 +37,15 @@ def test_student_has_its_shape_and_its_scores_are_reproduced(
     student = load_student(mini_student)
     assert mini_student.manifest.kind is ArtifactKind.STUDENT
     assert 80_000 < sum(value.numel() for value in student.parameters()) < 130_000
-    val = load_clips(dataset, mini_teacher, dataset.of(Split.VAL), "val")
-    scores = validation_scores(student, dataset.tasks, val)
-    assert scores == pytest.approx(mini_student.read_json("distill.json")["validation"], abs=1e-6)
+    val = _views(mini_student, mini_teacher, dataset, Split.VAL)
+    scores = validation_scores(student, dataset.tasks, val, TextSpace.open(mini_student))
+    stored = mini_student.read_json("distill.json")
+    assert scores.heads == pytest.approx(stored["validation"], abs=1e-6)
+    assert scores.zero_shot == pytest.approx(stored["zero_shot"], abs=1e-6)
+    assert stored["train_clips"] == sum(len(dataset.clips(item)) for item in dataset.of(Split.TRAIN))
+    assert max(score for _, _, score in stored["history"]) == pytest.approx(
+        np.mean(list(scores.heads.values())), abs=1e-6
+    )
 
 
 def test_student_learned_what_the_teacher_says_of_unseen_patients(
@@ -43,9 +58,8 @@ def test_student_learned_what_the_teacher_says_of_unseen_patients(
     student = load_student(mini_student)
     parts = {}
     for split in (Split.TRAIN, Split.VAL):
-        clips = load_clips(dataset, mini_teacher, dataset.of(split), split)
-        with torch.no_grad():
-            parts[split] = (student(clips.features)[0].numpy(), clips.teacher.numpy())
+        views = _views(mini_student, mini_teacher, dataset, split)
+        parts[split] = (answers(student, views)[0], views.embedding)
     (x, y), (x_val, y_val) = parts[Split.TRAIN], parts[Split.VAL]
     centre = x.mean(0)
     gram = (x - centre).T @ (x - centre) + 1e-2 * len(x) * x.var() * np.eye(x.shape[1])
@@ -55,25 +69,44 @@ def test_student_learned_what_the_teacher_says_of_unseen_patients(
     assert explained > 0.1
 
 
-def test_features_are_the_contracts(mini_teacher: Artifact, mini_dataset: Artifact) -> None:
-    dataset = Dataset.open(mini_dataset)
-    recording = dataset.of(Split.VAL)[0]
-    clips = load_clips(dataset, mini_teacher, [recording], "val")
-    expected = log_mel(dataset.clips(recording), dataset.contract)
-    assert np.array_equal(clips.features[:, 0].numpy(), expected)
-    assert len(clips) == len(expected)
+def test_student_points_where_the_teacher_points_for_unseen_patients(
+    mini_student: Artifact, mini_teacher: Artifact, mini_dataset: Artifact
+) -> None:
+    """Of all directions of its text space, less their mean: a student that learned nothing has cosine 0."""
+    dataset, space = Dataset.open(mini_dataset), TextSpace.open(mini_student)
+    val = _views(mini_student, mini_teacher, dataset, Split.VAL)
+    own = answers(load_student(mini_student), val)[0]
+    said = own / np.linalg.norm(own, axis=1, keepdims=True)
+    meant = space.reduce(val.aligned)
+    agreement = torch.nn.functional.cosine_similarity(
+        torch.from_numpy(said - said.mean(0)), torch.from_numpy(meant - meant.mean(0))
+    )
+    assert float(agreement.mean()) > 0.05
 
 
-def test_targets_of_other_recordings_are_refused(
+def test_teacher_of_another_front_end_is_refused(
     mini_teacher: Artifact, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("other")
     other = run_data(DataConfig(simulated_patients=48), DataInputs(None), folder / "dataset")
     with pytest.raises(ContractError, match="another audio contract: normalisation"):
         run(DistillConfig(epochs=1), DistillInputs(mini_teacher, other), folder / "student")
-    dataset = Dataset.open(other)
-    known = load_file(mini_teacher.file("targets.safetensors"))
-    unknown = [item for item in dataset.of(*Split) if f"embedding.{item.id}" not in known]
-    with pytest.raises(ArtifactError, match="no target for recording"):
-        load_clips(dataset, mini_teacher, unknown[:1], "val")
     assert not (folder / "student").exists()
+
+
+def test_teacher_of_another_dataset_is_refused(mini_teacher: Artifact, mini_dataset: Artifact) -> None:
+    elsewhere = replace(mini_dataset, digest="0" * 64)
+    with pytest.raises(ArtifactError, match="was trained on other recordings or splits"):
+        run(DistillConfig(), DistillInputs(mini_teacher, elsewhere), mini_dataset.path.parent / "no")
+
+
+def test_embedding_wider_than_the_teachers_space_is_refused(
+    mini_teacher: Artifact, mini_dataset: Artifact
+) -> None:
+    shape = DistillConfig().student.model_copy(update={"embedding_dim": 513})
+    with pytest.raises(UsageError, match=r"embedding_dim 513 is wider than .*; choose at most 512"):
+        run(
+            DistillConfig(student=shape),
+            DistillInputs(mini_teacher, mini_dataset),
+            mini_dataset.path.parent / "no",
+        )

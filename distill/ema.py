@@ -1,0 +1,41 @@
+"""Ema: the exponential moving average of a network's weights and statistics."""
+
+from __future__ import annotations
+
+import copy
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Ema(nn.Module, Generic[Network]):
+    """A shadow of a network that follows it: after each step, shadow = d shadow + (1 - d) network.
+
+    d is `decay`, and less in the first steps, min(decay, (1 + n) / (10 + n)) after n of them, so that the
+    first weights are soon forgotten. Batch normalisation's statistics are averaged like the weights;
+    counters are copied. The number of steps is part of the state: a resumed average is the same.
+    """
+
+    steps: Tensor
+
+    def __init__(self, network: Network, decay: float) -> None:
+        super().__init__()
+        self.shadow = copy.deepcopy(network).requires_grad_(False)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self._decay = decay
+
+    @torch.no_grad()
+    def follow(self, network: Network) -> None:
+        """Take in the network's weights after a step."""
+        done = int(self.steps)
+        share = 1.0 - min(self._decay, (1 + done) / (10 + done))
+        own = self.shadow.state_dict().values()
+        for average, value in zip(own, network.state_dict().values(), strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, share)
+            else:
+                average.copy_(value)
+        self.steps += 1
