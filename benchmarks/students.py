@@ -28,10 +28,9 @@ from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Recording, Split
 from acula_edge.encoders.teacher_model import TeacherModel, Variant, embed_clips
 from acula_edge.environment import environment
-from acula_edge.evaluation import zero_shot
 from acula_edge.evaluation.heads import Heads
 from acula_edge.evaluation.measures import units_of
-from acula_edge.evaluation.probes import told_tasks
+from acula_edge.evaluation.probes import told_tasks, zero_shot_logits
 from acula_edge.evaluation.retrieval import retrieval
 from acula_edge.evidence.accuracy import Panel, System, evaluate
 from acula_edge.evidence.cohort import Cohort, Member
@@ -173,9 +172,7 @@ def _zero_shot(dataset: Dataset, teacher: Artifact, heads: Heads, name: str, sai
     if name != TEACHER:
         space = learn_texts(teacher, dataset.of(Split.TRAIN), said.audio.shape[1]).space
         prototypes = space.prototypes
-    return np.concatenate(
-        [zero_shot.scores(task, said.audio, prototypes[task.name]) for task in told], axis=1
-    )
+    return zero_shot_logits(told, said.audio, prototypes)
 
 
 def _retrieval(
