@@ -12,7 +12,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 )
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import MinMaxObserver
-from torchao.quantization.pt2e.quantizer import QuantizationAnnotation
+from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, SharedQuantizationSpec
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 _EPS = 2**-12  # smallest scale that XNNPACK takes
@@ -37,10 +37,12 @@ class FusedReLU6Quantizer(XNNPACKQuantizer):  # type: ignore[misc]
         )
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        """Mark each convolution that feeds a ReLU6 alone, then everything else as the parent does."""
+        """Mark each convolution that feeds a ReLU6 alone, each padding, then the rest as the parent does."""
         for node in model.graph.nodes:
             if node.target is torch.ops.aten.hardtanh.default and _is_sole_user(node):
                 self._annotate_pair(node.args[0], node)
+            if node.target is torch.ops.aten.pad.default:
+                self._annotate_padding(node)
         annotated: GraphModule = super().annotate(model)
         return annotated
 
@@ -55,6 +57,17 @@ class FusedReLU6Quantizer(XNNPACKQuantizer):  # type: ignore[misc]
         )
         relu6.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
             output_qspec=config.output_activation, _annotated=True
+        )
+
+    def _annotate_padding(self, padding: Node) -> None:
+        """What is padded keeps its grid, on which zero lies; the parent would leave the padding in float."""
+        source = padding.args[0]
+        assert isinstance(source, Node)
+        config: Any = self.global_config
+        padding.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+            input_qspec_map={source: config.input_activation},
+            output_qspec=SharedQuantizationSpec((source, padding)),
+            _annotated=True,
         )
 
 
