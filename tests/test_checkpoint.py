@@ -107,6 +107,21 @@ def test_every_part_of_the_loss_and_the_rate_is_logged(tmp_path: Path) -> None:
     assert seen == {"error": every, "size": every, "rate": every, "validation": [5, 10, 15, 20]}
 
 
+def test_each_step_is_told_once_its_weights_are_new(tmp_path: Path) -> None:
+    model = nn.Linear(2, 1)
+    seen: list[Tensor] = [model.weight.detach().clone()]
+    training = Training(
+        model,
+        lambda _e, _r: [torch.ones(4, 2)] * 3,
+        lambda x: {"loss": model(x).mean()},
+        lambda: 0.0,
+        stepped=lambda: seen.append(model.weight.detach().clone()),
+    )
+    fit(training, Schedule(2, 3, 0.1, 0.0, 1, 1.0, 0), tmp_path / "c.st", "t")
+    assert len(seen) == 7
+    assert all(not torch.equal(before, after) for before, after in pairwise(seen))
+
+
 @pytest.mark.parametrize(
     ("scores", "patience", "epochs"),
     [
