@@ -1,4 +1,4 @@
-"""The student network: its shapes, its cost, its foldable normalisation."""
+"""The student network: its shapes, its foldable normalisation."""
 
 from __future__ import annotations
 
@@ -9,36 +9,10 @@ from pydantic import ValidationError
 from torch import nn
 
 from acula_edge.students.config import Block, StudentConfig
-from acula_edge.students.cost import cost_of
 from acula_edge.students.families import FAMILIES
 from acula_edge.students.student import Student
 
 SMALL = StudentConfig(stem_channels=4, blocks=(Block(channels=6, frame_stride=2),), embedding_dim=5)
-
-
-def test_default_is_about_100_k_parameters_and_8_mmac() -> None:
-    cost = cost_of(Student(FAMILIES["small"].config, 48, 249, 20))
-    assert 90_000 < cost.parameters < 115_000
-    assert cost.macs < 8_000_000
-
-
-def test_cost_of_a_small_net_by_hand() -> None:
-    # 8 x 10 features: the stem's map is 4 x 5, the block's 4 x 3.
-    model = Student(SMALL, 8, 10, 3)
-    stem, depthwise, pointwise = 4 * 20 * 9, 4 * 12 * 9, 6 * 12 * 4
-    linear = 6 * 5 + 5 * 3
-    assert cost_of(model).macs == stem + depthwise + pointwise + linear
-    weights = 4 * 9 + 4 * 9 + 6 * 4 + linear
-    norms_and_biases = 2 * (4 + 4 + 6) + 5 + 3
-    assert cost_of(model).parameters == weights + norms_and_biases
-
-
-def test_counting_leaves_the_model_as_it_was() -> None:
-    model = Student(SMALL, 8, 10, 3).train()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    cost_of(model)
-    assert model.training
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_outputs_are_embedding_then_logits_and_logits_are_linear_in_the_embedding() -> None:
