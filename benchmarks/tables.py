@@ -1,4 +1,4 @@
-"""Write README's results from benchmarks/results: reports of builds, teachers, and the reference points.
+"""Write README's results from benchmarks/results: reports of builds, students, teachers, reference points.
 
     python benchmarks/tables.py [--check]
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tables_students import students
 
 from acula_edge.bench.report import Report
 from acula_edge.bench.sections import timing_table
@@ -33,12 +34,15 @@ BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
 
 
 def results(folder: Path) -> str:
-    """The Markdown between the markers: each report, the teachers, then the reference points."""
+    """The Markdown between the markers: each report, students, teachers, then the reference points."""
     sections = [_section(path) for path in sorted((folder / "reports").glob("*.json"))]
-    sections += [section for section in (_teachers(folder),) if section]
+    sections += [section for section in (students(folder), _teachers(folder)) if section]
     points = folder / "reference_points.json"
     if points.is_file():
-        sections.append(_reference(json.loads(points.read_text(encoding="utf-8"))))
+        aligned = folder / "reference_aligned.json"
+        sections.append(
+            _reference(*(json.loads(file.read_text(encoding="utf-8")) for file in (points, aligned)))
+        )
     return "\n".join(sections) or "No results yet: see [benchmarks/RULES.md](benchmarks/RULES.md).\n"
 
 
@@ -69,10 +73,15 @@ def _section(path: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _reference(found: dict[str, Any]) -> str:
+def _reference(found: dict[str, Any], aligned: dict[str, Any]) -> str:
     known, ours = found["reference"], found["auroc"]
     columns = [(f"{name}, reference", known[name]) for name in known]
     columns += [(f"{name}, here", ours[name]) for name in ours]
+    columns += [
+        (f"{name}, aligned: {lesson}", values)
+        for name, lessons in aligned["auroc"].items()
+        for lesson, values in lessons.items()
+    ]
     rows = [[task, *(f"{values[task]:.3f}" for _, values in columns)] for task in next(iter(known.values()))]
     rows.append(["mean", *(f"{np.mean(list(values.values())):.3f}" for _, values in columns)])
     table = Table("AUROC", ("task", *(name for name, _ in columns)), tuple(cells(*row) for row in rows))
@@ -85,6 +94,9 @@ def _reference(found: dict[str, Any]) -> str:
         "([how](benchmarks/reference_points.py), [result](benchmarks/results/reference_points.json)).",
         "",
         *table_lines(table),
+        "The last columns are encoders that were aligned anew within each fold "
+        "([how](benchmarks/reference_aligned.py)).",
+        "",
     ]
     return "\n".join(lines)
 

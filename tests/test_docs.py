@@ -25,7 +25,10 @@ PAGES = {"README.md": README, "docs/index.md": MANUAL}
 
 
 def script(name: str) -> dict[str, Any]:
-    return runpy.run_path(str(ROOT / name))
+    """What a script defines; it finds its neighbours, as when it is started."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str((ROOT / name).parent))
+        return runpy.run_path(str(ROOT / name))
 
 
 def code(page: str, language: str) -> str:

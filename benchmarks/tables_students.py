@@ -1,0 +1,107 @@
+"""README's section about students, from benchmarks/results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from acula_edge.evidence.markdown import table_lines
+from acula_edge.evidence.results import Accuracy, Difference, Estimate
+from acula_edge.evidence.tables import Cell, Table, cells
+from acula_edge.evidence.text import interval, number, signed
+
+
+def students(folder: Path) -> str:
+    """Everything about students under `folder`; empty if nothing was measured."""
+    parts = {"students.json": _families, "ablation.json": _ablation}
+    lines = [
+        line
+        for name, lines_of in parts.items()
+        if (folder / name).is_file()
+        for line in lines_of(json.loads((folder / name).read_text(encoding="utf-8")))
+    ]
+    return "\n".join(["### The students", "", *lines]) + "\n" if lines else ""
+
+
+def _families(found: dict[str, Any]) -> Iterator[str]:
+    accuracy, zero_shot = (Accuracy.model_validate(found[name]) for name in ("accuracy", "zero_shot"))
+    yield from (
+        "Each student was trained once by each lesson and scored once on the test patients "
+        "([how](benchmarks/students.py), [all figures](benchmarks/results/students.json)).",
+        "",
+    )
+    header = ("system", "task heads", "zero-shot", "median rank", "epochs", "train s")
+    rows = [
+        (
+            Cell(system.title),
+            _estimate(system.mean),
+            _estimate(next((x.mean for x in zero_shot.systems if x.system == system.system), None)),
+            Cell(_rank(found["retrieval"].get(system.system))),
+            *(Cell(str(found["runs"].get(system.system, {}).get(key, ""))) for key in ("epochs", "seconds")),
+        )
+        for system in accuracy.systems
+    ]
+    yield from table_lines(
+        Table("Students: mean AUROC on test patients (95 % interval)", header, tuple(rows))
+    )
+    rows = [
+        (Cell(gain.title), _difference(gain), _difference(_same(zero_shot, gain)))
+        for gain in accuracy.differences
+    ]
+    yield from table_lines(
+        Table("Paired differences in mean AUROC", ("", "task heads", "zero-shot"), tuple(rows))
+    )
+    yield from table_lines(_costs(found["cost"]))
+
+
+def _costs(cost: dict[str, dict[str, Any]]) -> Table:
+    header = ("student", "for", "parameters", "MMAC", "peak activations KiB", "flash KiB")
+    rows = [
+        cells(
+            f"`{name}`",
+            row["device"],
+            f"{row['parameters']:,}",
+            f"{row['macs'] / 1e6:.1f}",
+            f"{row['peak_activation_bytes'] / 1024:.0f}",
+            f"{row['flash_bytes'] / 1024:.0f}",
+        )
+        for name, row in cost.items()
+    ]
+    return Table("What a clip costs in INT8, known from the shape", header, tuple(rows))
+
+
+def _ablation(found: dict[str, Any]) -> Iterator[str]:
+    yield from (
+        f"Terms of the loss, by patient-grouped {found['folds']}-fold cross-validation of "
+        f"`{found['student']}`, {found['epochs']} epochs, on train and validation patients "
+        "([how](benchmarks/ablation.py)); the test split was not opened. Differences below .01 are noise.",
+        "",
+    )
+    rows = [
+        cells(row["name"], f"{row['heads']:.3f}", f"{row['zero_shot']:.3f}", f"{row['cosine']:.3f}")
+        for row in sorted(found["rows"], key=lambda row: -row["heads"])
+    ]
+    header = ("loss", "task heads", "zero-shot", "cosine to the teacher")
+    yield from table_lines(Table("Ablation: mean AUROC", header, tuple(rows)))
+
+
+def _same(accuracy: Accuracy, gain: Difference) -> Difference | None:
+    pairs = {(found.system, found.against): found for found in accuracy.differences}
+    return pairs.get((gain.system, gain.against))
+
+
+def _difference(gain: Difference | None) -> Cell:
+    return Cell("") if gain is None else Cell(signed(gain.mean), interval(gain.mean))
+
+
+def _estimate(found: Estimate | None) -> Cell:
+    return Cell("") if found is None else Cell(number(found), interval(found))
+
+
+def _rank(search: dict[str, Any] | None) -> str:
+    if search is None:
+        return ""
+    rank = Estimate.model_validate(search["median_rank"]).value
+    return f"{rank:.0f} of {search['candidates']}, chance {search['chance_median_rank']:.0f}"
