@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from acula_edge.data.audio import Floats, Int16s, to_float32, to_int16
-from acula_edge.data.recording import Recording
+from acula_edge.data.recording import Recording, Split
 from distill import augment_waveform as waveform
 from distill.augment_config import AugmentConfig
 from distill.microphones import Response, draw_response, hear
@@ -74,7 +74,8 @@ class Augmentation(_Record):
 class Augmenter:
     """Draws augmentations for clips (n,) at one rate, and applies them.
 
-    `clips_of` gives a recording's clips (k, n) at that rate; `others`, two or more, may be mixed in.
+    `clips_of` gives a recording's clips (k, n) at that rate. One of `others` may be mixed in, if it is of
+    the same split: no training view holds the sound of a validation patient.
     """
 
     config: AugmentConfig
@@ -86,6 +87,10 @@ class Augmenter:
     @cached_property
     def _by_id(self) -> dict[str, Recording]:
         return {other.id: other for other in self.others}
+
+    @cached_property
+    def _by_split(self) -> dict[Split, list[Recording]]:
+        return {split: [other for other in self.others if other.split is split] for split in Split}
 
     def draw(self, recording: Recording, clip: int, view: int, n: int) -> Augmentation:
         """What view `view` of a recording's clip of n samples is: the same for the same config."""
@@ -123,9 +128,10 @@ class Augmenter:
         return to_int16(sound)
 
     def _draw_mix(self, recording: Recording, rng: np.random.Generator) -> Mix:
-        picked = int(rng.integers(len(self.others)))
-        own = self.others[picked].id == recording.id
-        other = self.others[(picked + own) % len(self.others)]
+        others = self._by_split[recording.split]
+        picked = int(rng.integers(len(others)))
+        own = others[picked].id == recording.id
+        other = others[(picked + own) % len(others)]
         share = float(rng.beta(self.config.mixup_alpha, self.config.mixup_alpha))
         return Mix(recording=other.id, place=float(rng.uniform()), share=max(share, 1 - share))
 

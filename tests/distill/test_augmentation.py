@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,17 @@ def test_another_recording_is_mixed_in_and_the_own_clip_prevails() -> None:
     assert all(mix and labelled == (mix.share > 0.9) for _, mix, labelled in mixes)
     assert {labelled for _, _, labelled in mixes} == {True, False}
     assert len({mix.recording for _, mix, _ in mixes if mix}) > len(RECORDINGS) // 2
+
+
+def test_no_recording_of_another_split_is_mixed_in() -> None:
+    parts = [replace(item, split=Split.VAL if k % 3 else Split.TRAIN) for k, item in enumerate(RECORDINGS)]
+    splits = {item.id: item.split for item in parts}
+    augmenter = replace(_augmenter(EVERYTHING), others=parts)
+    for k in range(200):
+        own = parts[k % len(parts)]
+        mix = augmenter.draw(own, k, 1, CLIP_SAMPLES).mix
+        assert mix
+        assert splits[mix.recording] is own.split
 
 
 def test_without_any_change_the_view_is_the_clip_moved_in_time() -> None:
