@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -64,7 +65,7 @@ class BuildConfig(BaseModel):
 
         Raises UsageError naming the file, the key and what is wrong with it.
         """
-        values = _read_toml(file) if file else {}
+        values = read_toml(file) if file else {}
         if target is not None:
             values["target"] = {**values.get("target", {}), "name": target}
         if seed is not None:
@@ -125,8 +126,14 @@ def build(config: BuildConfig, data: Path | None, work: Path, out: Path, force: 
         return _deliver(_make_all(STAGES, config, data, work), out, force)
 
 
-def make(config: BuildConfig, data: Path | None, work: Path, last: ArtifactKind) -> Artifact:
-    """The artifact of kind `last`: the stages up to it that are not cached are run.
+def make(
+    config: BuildConfig,
+    data: Path | None,
+    work: Path,
+    last: ArtifactKind,
+    given: Mapping[ArtifactKind, Artifact] = MappingProxyType({}),
+) -> Artifact:
+    """The artifact of kind `last`: the stages up to it that are neither `given` nor cached are run.
 
     Where torchrun started several processes, the first one does what is not training, and the others
     wait for it.
@@ -135,15 +142,20 @@ def make(config: BuildConfig, data: Path | None, work: Path, last: ArtifactKind)
     if int(os.environ.get("RANK", "0")) > 0:
         return _join(stages, config, data, work)
     with _locked(work):
-        return _make_all(stages, config, data, work)[last]
+        return _make_all(stages, config, data, work, given)[last]
 
 
 def _make_all(
-    stages: Sequence[Stage], config: BuildConfig, data: Path | None, work: Path
+    stages: Sequence[Stage],
+    config: BuildConfig,
+    data: Path | None,
+    work: Path,
+    given: Mapping[ArtifactKind, Artifact] = MappingProxyType({}),
 ) -> dict[ArtifactKind, Artifact]:
     made: dict[ArtifactKind, Artifact] = {}
     for number, stage in enumerate(stages, start=1):
-        made[stage.kind] = _make(stage, config, Inputs(data, made), work, f"[{number}/{len(stages)}]")
+        label = f"[{number}/{len(stages)}]"
+        made[stage.kind] = given.get(stage.kind) or _make(stage, config, Inputs(data, made), work, label)
     return made
 
 
@@ -231,7 +243,8 @@ def _locked(work: Path) -> AbstractContextManager[None]:
     return locked(work, f"another build is running in {work}; wait for it, or give another --work")
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, Any]:
+    """The values of a TOML file. Raises UsageError if it can not be read or is not TOML."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
