@@ -57,10 +57,16 @@ def test_plan_of_any_shape_is_what_its_network_takes(
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_each_family_keeps_its_own_bounds(name: str) -> None:
-    entry = FAMILIES[name]
-    plan = plan_of(entry.config, MELS, FRAMES, LOGITS)
-    assert plan.parameters <= entry.max_parameters
-    assert plan.peak_activation_bytes <= (entry.max_activation_bytes or plan.peak_activation_bytes)
+    assert FAMILIES[name].exceeds(plan_of(FAMILIES[name].config, MELS, FRAMES, LOGITS)) == []
+
+
+def test_a_family_tells_which_of_its_bounds_is_broken() -> None:
+    tiny = FAMILIES["tiny"]
+    long, wide = (plan_of(tiny.config, MELS, *sizes) for sizes in ((2 * FRAMES, LOGITS), (FRAMES, 999)))
+    assert tiny.exceeds(long) == [
+        f"{long.peak_activation_bytes} bytes of activations, the family's bound 65536"
+    ]
+    assert tiny.exceeds(wide) == [f"{wide.parameters} parameters, the family's bound 40000"]
 
 
 def test_a_small_net_by_hand() -> None:

@@ -10,16 +10,29 @@ from acula_edge.students.families.base import BASE
 from acula_edge.students.families.large import LARGE
 from acula_edge.students.families.small import SMALL
 from acula_edge.students.families.tiny import TINY
+from acula_edge.students.plan import Plan
 
 
 @dataclass(frozen=True)
 class Family:
-    """A shape, the device that it is for, and what it may not exceed there."""
+    """A shape, the device that it is for, and what it may not exceed there (None: no bound)."""
 
     config: StudentConfig
     device: str
-    max_parameters: int
+    max_parameters: int | None = None
     max_activation_bytes: int | None = None
+
+    def exceeds(self, plan: Plan) -> list[str]:
+        """A clause for each of the family's own bounds that `plan` breaks."""
+        bounds = (
+            ("parameters", plan.parameters, self.max_parameters),
+            ("bytes of activations", plan.peak_activation_bytes, self.max_activation_bytes),
+        )
+        return [
+            f"{needed} {what}, the family's bound {most}"
+            for what, needed, most in bounds
+            if most and needed > most
+        ]
 
 
 def _streaming(family: Family) -> Family:
