@@ -30,7 +30,7 @@ def dataset(mini_dataset: Artifact) -> Dataset:
 
 @pytest.fixture(scope="module")
 def some(dataset: Dataset) -> list[Recording]:
-    """Training recordings of all data sets in turn, some longer than a clip: three shards."""
+    """Training recordings of all data sets in turn, some longer than a clip."""
     return spread(dataset.of(Split.TRAIN), 80, seed=0)
 
 

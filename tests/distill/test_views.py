@@ -47,7 +47,7 @@ def test_rows_are_named_and_labelled(
 ) -> None:
     views = make(some, PLAIN, tmp_path)
     counts = [len(dataset.clips(item)) for item in some]
-    assert max(counts) > 1
+    assert max(counts) > 1 or dataset.simulated  # simulated recordings are one clip long
     assert np.array_equal(views.owner, np.repeat(np.arange(len(some)), counts))
     assert np.array_equal(views.clip, np.arange(sum(counts)))
     assert not views.view.any()
