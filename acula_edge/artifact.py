@@ -39,6 +39,8 @@ class ArtifactKind(StrEnum):
     BUNDLE = "bundle"
     REPORT = "report"
     EVALUATION = "evaluation"
+    ADAPT_GRAPHS = "adapt_graphs"
+    ADAPTATION = "adaptation"
     SEARCH = "search"
 
 

@@ -66,6 +66,8 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
         "acula_edge/runtime",
         "acula_edge/bench",
     ),
+    ArtifactKind.ADAPT_GRAPHS: ("acula_edge/data", "acula_edge/students", "distill"),
+    ArtifactKind.ADAPTATION: ("acula_edge/data", "acula_edge/runtime", "acula_edge/students", "distill"),
     ArtifactKind.SEARCH: (
         "acula_edge/data",
         "acula_edge/checkpoint.py",

@@ -49,6 +49,7 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     Raises ContractError if student and Dataset disagree on the front end, and GateError if a parity bound
     is missed: the files are then kept for a look, beside `out`.
     """
+    from acula_edge.students.float_files import hand_on
     from acula_edge.students.store import load_student
 
     contract = AudioContract.of(inputs.student.manifest.contract)
@@ -65,6 +66,7 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
             from quantize.export import export_all
 
             exported = export_all(student, calibration.pcm, contract, writer.path)
+        hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
         say("quantize: parity of every file with the eager student, each in its own runtime")
         outputs = _run_all(student, trial, contract, writer.path)

@@ -38,6 +38,8 @@ def run(config: TargetConfig, inputs: TargetInputs, out: Path) -> Artifact:
     Raises ContractError if the graphs and the Dataset disagree on the front end, and ArtifactError if
     they disagree on the logits.
     """
+    from acula_edge.students.float_files import hand_on
+
     chosen = target(config.name)
     quantized = inputs.quantized
     contract = AudioContract.of(quantized.manifest.contract)
@@ -49,6 +51,7 @@ def run(config: TargetConfig, inputs: TargetInputs, out: Path) -> Artifact:
         say(f"{config.name}: golden vectors of {len(clips.recordings)} clips")
         for name in (*chosen.files, *_EVIDENCE):
             shutil.copyfile(quantized.file(name), writer.path / name)
+        hand_on(quantized, writer.path)
         writer.write_json(LABELS, labels.model_dump(mode="json"))
         write_golden(make_golden(quantized, clips, contract), writer.path / GOLDEN)
         facts = Facts(

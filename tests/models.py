@@ -15,10 +15,12 @@ from acula_edge.data.recording import Split
 from acula_edge.data.spread import spread
 from acula_edge.frontend import log_mel
 from acula_edge.students.families import FAMILIES
+from acula_edge.students.space import TextSpace, unit_rows
 from acula_edge.students.store import save_student
 from acula_edge.students.student import Student
 
 _RECORDINGS, _BATCH, _STEPS, _SEED = 96, 24, 24, 0
+_SHARED_DIM = 192
 
 
 def make_student(dataset_artifact: Artifact, out: Path) -> Artifact:
@@ -28,6 +30,7 @@ def make_student(dataset_artifact: Artifact, out: Path) -> Artifact:
     model = _train(dataset)
     with ArtifactWriter(out) as writer:
         save_student(writer.path, model)
+        _space(dataset, model.config.embedding_dim).save(writer.path)
         return writer.commit(
             Description(
                 kind=ArtifactKind.STUDENT,
@@ -36,6 +39,14 @@ def make_student(dataset_artifact: Artifact, out: Path) -> Artifact:
                 contract=dataset.contract.model_dump(mode="json"),
             )
         )
+
+
+def _space(dataset: Dataset, dim: int) -> TextSpace:
+    """Any directions and any prototypes: this student has no teacher."""
+    rng = np.random.default_rng(_SEED)
+    basis, _ = np.linalg.qr(rng.normal(size=(_SHARED_DIM, dim)))
+    prototypes = {task.name: unit_rows(rng.normal(size=(len(task.classes), dim))) for task in dataset.tasks}
+    return TextSpace(basis.astype(np.float32), prototypes, unit_rows(rng.normal(size=(4, dim))), 1.0)
 
 
 def _train(dataset: Dataset) -> Student:

@@ -45,7 +45,15 @@ def test_a_version_is_the_same_in_any_folder(copy: Path, monkeypatch: pytest.Mon
     ("source", "changed"),
     [
         ("quantize/__init__.py", {ArtifactKind.QUANTIZED}),
-        ("distill/__init__.py", {ArtifactKind.STUDENT, ArtifactKind.SEARCH}),
+        (
+            "distill/__init__.py",
+            {
+                ArtifactKind.STUDENT,
+                ArtifactKind.SEARCH,
+                ArtifactKind.ADAPT_GRAPHS,
+                ArtifactKind.ADAPTATION,
+            },
+        ),
         ("targets/android/__init__.py", {ArtifactKind.BUNDLE}),
         ("acula_edge/teacher/__init__.py", {ArtifactKind.TEACHER, ArtifactKind.EVALUATION}),
         ("acula_edge/evaluation/__init__.py", {ArtifactKind.EVALUATION}),

@@ -38,7 +38,8 @@ def verify(
     asked = [Runtime(runtime)] if runtime else [name for name in Runtime if available(name)]
     problems = model.verify()
     checks = [] if problems else verify_bundle(model, asked)
-    missing = [name for name in Runtime if name not in asked]
+    checked = {check.runtime for check in checks}
+    missing = [name for name in Runtime if name not in checked]
     (_as_json if as_json else _as_rows)(model, problems, checks, missing)
     failed = [*problems, *(f"{_file(check)} misses its bound" for check in checks if not check.passed)]
     if failed:

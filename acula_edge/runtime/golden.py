@@ -66,10 +66,10 @@ class Golden:
 
     @classmethod
     def read(cls, path: Path) -> Golden:
-        """Read golden.npz. Raises ArtifactError if it is not readable or an array is missing."""
+        """Read golden.npz; a bundle may lack a graph. Raises ArtifactError if it can not be read."""
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                prefixes = {graph.prefix for graph in GOLDEN_GRAPHS}
+                prefixes = {graph.prefix for graph in GOLDEN_GRAPHS if f"{graph.prefix}_embedding" in arrays}
                 outputs = {
                     name: Outputs(arrays[f"{name}_embedding"], arrays[f"{name}_logits"])
                     for name in sorted(prefixes)
@@ -106,16 +106,22 @@ def verify_bundle(bundle: Artifact, runtimes: Sequence[Runtime]) -> list[Check]:
     """Run the golden clips through every graph of `runtimes`.
 
     The hashes are checked first, and GateError raised for a changed file: a runtime may crash on damaged
-    bytes instead of refusing them. Raises what `open_runner` and `Golden.read` raise.
+    bytes instead of refusing them. Raises ArtifactError if the bundle has no graph of `runtimes`, and what
+    `open_runner` and `Golden.read` raise.
     """
     problems = bundle.verify()
     if problems:
         raise GateError(f"{bundle.path} is not as it was built: {'; '.join(problems)}")
     golden = Golden.read(bundle.file(GOLDEN))
-    return [_check(bundle, golden, graph) for graph in GOLDEN_GRAPHS if graph.runtime in runtimes]
+    asked = [graph for graph in GOLDEN_GRAPHS if graph.runtime in runtimes and bundle.has(graph.file)]
+    if not asked:
+        raise ArtifactError(f"{bundle.path} holds no model file for {', '.join(runtimes)}")
+    return [_check(bundle, golden, graph) for graph in asked]
 
 
 def _check(bundle: Artifact, golden: Golden, graph: GoldenGraph) -> Check:
+    if graph.prefix not in golden.outputs:
+        raise ArtifactError(f"{bundle.path / GOLDEN} has no outputs of {graph.file}; build the bundle again")
     batch: NDArray[Any] = golden.features if graph.form is Form.FEATURES else golden.pcm
     found = open_runner(bundle.file(graph.file)).run(batch)
     expected = golden.outputs[graph.prefix]

@@ -32,7 +32,7 @@ class PteRunner:
             import torch
             from executorch.extension.pybindings import _C
 
-            _set_threads(_C, path, threads)
+            set_threads(path, threads)
             try:
                 self._program = _C._load_program(str(path))
                 self._method = self._program.load_method("forward")
@@ -56,14 +56,20 @@ class PteRunner:
         return embedding.numpy().copy(), logits.numpy().copy()
 
 
-def _set_threads(extension: Any, path: Path, threads: int) -> None:
+def set_threads(path: Path, threads: int) -> None:
+    """Give the process's thread pool its size, before the method of `path` is loaded.
+
+    Raises UsageError if a method is loaded already and the pool has another size.
+    """
     global _loaded
-    pool = extension._threadpool_get_thread_count()
+    from executorch.extension.pybindings import _C
+
+    pool = _C._threadpool_get_thread_count()
     if pool != threads and _loaded:
         raise UsageError(
             f"{path.name}: .pte files run with {pool} threads in this process, not {threads}; "
             "start another process"
         )
     if pool != threads:
-        extension._unsafe_reset_threadpool(threads)
+        _C._unsafe_reset_threadpool(threads)
     _loaded = True

@@ -19,6 +19,7 @@ from acula_edge.data.spread import spread_clips
 from acula_edge.errors import ContractError, GateError
 from acula_edge.frontend import log_mel
 from acula_edge.runtime.runner import open_runner
+from acula_edge.students.float_files import FLOAT_FILES
 from acula_edge.students.store import load_student
 from quantize import stage
 from quantize.config import QuantizeConfig
@@ -44,7 +45,11 @@ def student(mini_quantized: Artifact) -> Artifact:
 def test_the_artifact_is_whole_and_carries_the_contract(
     mini_quantized: Artifact, student: Artifact, mini_dataset: Artifact
 ) -> None:
-    assert {entry.name for entry in mini_quantized.manifest.files} == {*MODELS, "ops.json", "parity.json"}
+    handed_on = set(FLOAT_FILES)
+    names = {entry.name for entry in mini_quantized.manifest.files}
+    assert names == {*MODELS, *handed_on, "ops.json", "parity.json"}
+    for name in handed_on:
+        assert mini_quantized.file(name).read_bytes() == student.file(name).read_bytes()
     assert mini_quantized.verify() == []
     assert mini_quantized.manifest.contract == student.manifest.contract
     assert mini_quantized.manifest.parents == (student.parent, mini_dataset.parent)
