@@ -1,0 +1,99 @@
+"""A student with all that `small` lacks goes through quantisation: INT8 and delegated from end to end.
+
+Widened blocks with a skip, a kernel of 5, a layer on top, and the padding of a causal student.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from acula_edge.artifact import Artifact
+from acula_edge.data.dataset import Dataset
+from acula_edge.data.recording import Split
+from acula_edge.data.spread import spread_clips
+from acula_edge.frontend import log_mel
+from acula_edge.runtime.divert import divert_output
+from acula_edge.runtime.runner import open_runner
+from acula_edge.students.config import Block, StudentConfig
+from acula_edge.students.student import Student
+from quantize import parity
+from quantize.config import QuantizeConfig
+from quantize.graphs import NamedFeatures
+from quantize.ops import OpTable, tflite_ops
+from quantize.stage import eager
+from tests.students.shapes import heard
+
+MIXED = StudentConfig(
+    stem_channels=8,
+    blocks=(
+        Block(channels=12, kernel=5, frame_stride=2),
+        Block(channels=12, kernel=5, expansion=2),
+        Block(channels=16, expansion=3, mel_stride=2, frame_stride=2),
+    ),
+    top_channels=24,
+    embedding_dim=16,
+    causal=True,
+)
+CONVOLUTIONS, LINEARS, PADDINGS, SKIPS = 10, 2, 4, 1
+
+
+@pytest.fixture(scope="module")
+def dataset(mini_dataset: Artifact) -> Dataset:
+    return Dataset.open(mini_dataset)
+
+
+@pytest.fixture(scope="module")
+def student(dataset: Dataset) -> Student:
+    return heard(MIXED, _features(dataset, Split.TRAIN), n_logits=4)
+
+
+@pytest.fixture(scope="module")
+def exported(
+    dataset: Dataset, student: Student, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, OpTable]]:
+    """The folder of the INT8 files that take features, as the stage makes them, and their op tables."""
+    folder = tmp_path_factory.mktemp("mixed")
+    features = _features(dataset, Split.TRAIN)
+    with divert_output(folder / "log"):
+        from quantize import executorch, litert
+
+        lowered = executorch.lower(executorch.quantise(student, features), forward=features[:1])
+        (folder / "model.pte").write_bytes(lowered.program)
+        float_model = litert.convert(NamedFeatures(student), "features", features[:1])
+        (folder / "float.tflite").write_bytes(float_model)
+        (folder / "model.tflite").write_bytes(litert.quantise(float_model, "features", features.numpy()))
+        tflite = tflite_ops(folder / "float.tflite", folder / "model.tflite")
+    return folder, {"model.pte": lowered.ops, "model.tflite": tflite}
+
+
+def _features(dataset: Dataset, split: Split) -> Tensor:
+    pcm = spread_clips(dataset, split, 48, seed=0).pcm
+    return torch.from_numpy(np.ascontiguousarray(log_mel(pcm, dataset.contract)[:, None]))
+
+
+def test_int8_files_agree_with_each_other_and_with_the_student_on_real_clips(
+    dataset: Dataset, student: Student, exported: tuple[Path, dict[str, OpTable]]
+) -> None:
+    features = _features(dataset, Split.VAL).numpy()
+    floating = eager(student, features)
+    pte, tflite = (open_runner(exported[0] / name).run(features) for name in ("model.pte", "model.tflite"))
+    for one, other in ((pte, tflite), (floating, pte), (floating, tflite)):
+        assert parity.cosines(one.embedding, other.embedding).min() > QuantizeConfig().min_int8_cosine
+    assert parity.different_clips(floating) < 0.95
+
+
+def test_golden_op_counts(exported: tuple[Path, dict[str, OpTable]]) -> None:
+    pte, tflite = exported[1]["model.pte"], exported[1]["model.tflite"]
+    assert pte.int8 == {"conv2d": CONVOLUTIONS, "linear": LINEARS}
+    assert (pte.floating, pte.delegates, pte.undelegated) == ({}, 1, {})
+    assert (pte.before["pad"], pte.before["add"]) == (PADDINGS, SKIPS)
+    assert (pte.delegated["constant_pad_nd"], pte.delegated["add"]) == (PADDINGS, SKIPS)
+    assert tflite.int8["CONV_2D"] + tflite.int8["DEPTHWISE_CONV_2D"] == CONVOLUTIONS
+    assert tflite.int8["FULLY_CONNECTED"] == LINEARS
+    assert tflite.int8["PAD"] >= PADDINGS
+    assert (tflite.floating, tflite.delegates, tflite.undelegated) == ({"DEQUANTIZE": 2}, 1, {})
