@@ -45,7 +45,7 @@ from distill.views import Views, make_views
 STUDY_FILE = "study.db"
 RESULT_FILE, BEST_FILE, PAGE_FILES = "search.json", "best.toml", ("front.md", "front.html")
 NOTICE = "Research software, not a medical device."
-_BARREN = 200  # shapes in a row that are not trained: the rest of the space will not be either
+_BARREN = 100  # shapes in a row that are not trained: the rest of the space will not be either
 
 
 class _StoppedTrainingError(Exception):
@@ -64,7 +64,8 @@ def run(
     Beside `out` stands a folder with the study: a search that was killed goes on with it, and one that has
     ended is prolonged by more `trials`. The views of each front end, up to 400 MB for 6000 clips, stay in
     `work`. Raises ExistsError if `out` exists and `force` is not given, ArtifactError for a study of
-    something else or one that is running, UsageError if nothing fits the budget.
+    something else or one that is running, ContractError for a teacher of another data set, UsageError if
+    nothing fits the budget.
     """
     folder = work_dir(out)
     with (
@@ -72,6 +73,8 @@ def run(
         locked(folder, f"another search writes {out}; wait for it, or give another --out"),
     ):
         search = _Search(config, inputs, work, folder)
+        own = AudioContract.of(inputs.teacher.manifest.contract)
+        own.require_equal(search.dataset.contract, "the teacher")
         result = _result(config, search.dataset.simulated, search.trials())
         page = page_of(result, _parents(inputs), data_facts(inputs.dataset))
         writer.write_json(RESULT_FILE, result.model_dump(mode="json"))

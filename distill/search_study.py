@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NAME, _MADE_OF, _RECORD = "search", "made_of", "record"
 _DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize", "minimize", "minimize")
-_RANDOM_TRIALS = 12  # before the sampler learns from what was found
+_RANDOM_TRIALS = 24  # looked at, before the sampler learns from what was found
 
 
 @dataclass(frozen=True)

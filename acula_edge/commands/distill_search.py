@@ -22,6 +22,10 @@ def search(
         typer.Option(help="Most that the student may take, as in ram=96KiB,flash=256KiB,mmac=15."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the trials, the Pareto front and best.toml.")],
+    teacher: Annotated[
+        Path | None,
+        typer.Argument(metavar="[TEACHER]", help="Folder of a teacher; without it, one is trained."),
+    ] = None,
     data: Data = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML file with the sections data, teacher and distill.")
@@ -41,7 +45,7 @@ def search(
     OUT/best.toml.
     """
     from acula_edge import build as line
-    from acula_edge.artifact import ArtifactKind, ArtifactWriter
+    from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter
     from acula_edge.students.budget import parse_budget
     from distill.search_config import SearchConfig
 
@@ -52,13 +56,14 @@ def search(
     wanted = SearchConfig(budget=limits, trials=trials, epochs=epochs, seed=seed or 0, settings=settings)
     ArtifactWriter(out, force=force)  # refuses an `out` that is taken before the teacher is made
     _require_optuna()
-    teacher = line.make(resolved, data, work, ArtifactKind.TEACHER)
+    kind = ArtifactKind.TEACHER
+    model = Artifact.open(teacher, kind) if teacher else line.make(resolved, data, work, kind)
     dataset = line.make(resolved, data, work, ArtifactKind.DATASET)
 
     from distill.search import run
     from distill.stage import DistillInputs
 
-    _show(*run(wanted, DistillInputs(teacher, dataset), work, out, force), as_json)
+    _show(*run(wanted, DistillInputs(model, dataset), work, out, force), as_json)
 
 
 def _require_optuna() -> None:
