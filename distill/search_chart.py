@@ -9,7 +9,7 @@ from html import escape
 from acula_edge.evidence.charts import WIDTH, svg
 from distill.search_result import SearchResult, TrialRecord
 
-_LEFT, _TOP, _GAP, _PLOT_WIDTH, _PLOT_HEIGHT = 44, 34, 34, 206, 210
+_LEFT, _TOP, _GAP, _PLOT_WIDTH, _PLOT_HEIGHT = 46, 44, 32, 206, 210
 _TICKS = 4
 _STEPS = (1, 2, 2.5, 5, 10)
 
@@ -59,7 +59,8 @@ def front_chart(result: SearchResult) -> str:
     bottom = _TOP + _PLOT_HEIGHT
     trained = [trial for trial in result.trained if trial.score is not None]
     scores = _Axis.around([trial.score or 0.0 for trial in trained], None, bottom, _TOP)
-    parts = list(_legend())
+    axis = f'<text x="4" y="{_TOP - 6}">AUROC</text>'
+    parts = [*_legend(), axis]
     for number, cost in enumerate(_COSTS):
         left = _LEFT + number * (_PLOT_WIDTH + _GAP)
         costs = _Axis.around(list(map(cost.of, trained)), 0.0, left, left + _PLOT_WIDTH)

@@ -8,7 +8,7 @@ from acula_edge.artifact import Parent
 from acula_edge.evidence.facts import DataFacts
 from acula_edge.evidence.page import Page, Section
 from acula_edge.evidence.sections import provenance_table
-from acula_edge.evidence.tables import Cell, Table, cells
+from acula_edge.evidence.tables import Table, cells
 from acula_edge.evidence.text import SIMULATED, kibibytes
 from acula_edge.students.budget import Budget
 from distill.search_chart import front_chart
@@ -57,12 +57,13 @@ def page_of(result: SearchResult, parents: tuple[Parent, ...], data: DataFacts) 
 
 def front_table(result: SearchResult) -> Table:
     """The front, the best AUROC first."""
-    rows = []
-    for index in result.front:
-        trial = result.trial(index)
-        label = Cell(str(index), f"{trial.choice.front_end}; {trial.choice.shape}")
-        rows.append((label, *cells(*figures(trial))))
-    return Table("Pareto front (validation patients)", HEADER, tuple(rows))
+    trials = map(result.trial, result.front)
+    rows = tuple(
+        cells(str(trial.index), trial.choice.front_end, trial.choice.shape, *figures(trial))
+        for trial in trials
+    )
+    header = ("trial", "front end", "student", *HEADER[1:])
+    return Table("Pareto front (validation patients)", header, rows, labels=3)
 
 
 def figures(trial: TrialRecord) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from acula_edge.artifact import Artifact
+from acula_edge.disk import locked
 from acula_edge.errors import ArtifactError, ContractError, ExistsError, UsageError
 from acula_edge.students.budget import parse_budget
 from distill import search
@@ -32,6 +33,7 @@ import os, signal, sys
 from pathlib import Path
 from acula_edge import checkpoint
 from acula_edge.artifact import Artifact
+from acula_edge.disk import locked
 from distill import search
 from distill.search_config import SearchConfig
 from distill.stage import DistillInputs
@@ -188,6 +190,14 @@ def test_other_settings_are_refused_before_work(
     with pytest.raises(ArtifactError, match="another number of epochs and another seed"):
         search.run(other, inputs, work, undisturbed, force=True)
     assert json.loads((undisturbed / "search.json").read_bytes())["seed"] == 1
+
+
+def test_two_searches_of_one_result_are_refused(
+    mini_teacher: Artifact, mini_dataset: Artifact, tmp_path: Path
+) -> None:
+    inputs, out = DistillInputs(mini_teacher, mini_dataset), tmp_path / "out"
+    with locked(tmp_path / ".out.work", "free"), pytest.raises(ArtifactError, match="another search writes"):
+        search.run(TIGHT, inputs, tmp_path, out)
 
 
 def test_ended_search_goes_on_with_more_trials(
