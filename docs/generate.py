@@ -18,9 +18,12 @@ from acula_edge import errors
 from acula_edge.cli import app
 from acula_edge.contract import AudioContract
 from acula_edge.data.tasks import KNOWN_TASKS
+from acula_edge.students.families import FAMILIES
+from acula_edge.students.plan import plan_of
 from acula_edge.weights import WEIGHTS
 
 PAGE = Path(__file__).resolve().parent / "index.md"
+_LOGITS = 18  # outputs of the task heads, as `distill plan` takes them by default
 _CONTRACT_MEANING = {
     "sample_rate_hz": "rate of the PCM samples",
     "clip_samples": "samples in one clip, the input of the model",
@@ -100,6 +103,27 @@ def encoder_table() -> str:
     return _table(("encoder", "dim", "M parameters", "MMAC", "hears", "own loss"), rows)
 
 
+def student_table() -> str:
+    """The student families, and what they cost for a clip of the default front end."""
+    contract = AudioContract()
+    rows = []
+    for name, entry in FAMILIES.items():
+        plan = plan_of(entry.config, contract.n_mels, contract.n_frames, _LOGITS)
+        rows.append(
+            (
+                f"`{name}`",
+                entry.device,
+                f"{plan.parameters:,}",
+                f"{plan.macs / 1e6:.1f}",
+                f"{plan.peak_activation_bytes / 1024:.1f}",
+                f"{plan.flash_bytes / 1024:.0f}",
+                f"{plan.state_bytes / 1024:.1f}" if entry.config.causal else "",
+            )
+        )
+    header = ("student", "for", "parameters", "MMAC", "peak activations KiB", "flash KiB", "state KiB")
+    return _table(header, rows)
+
+
 def weights_table() -> str:
     """The pretrained weights that `acula-edge models add` knows."""
     rows = [
@@ -122,6 +146,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "contract": contract_table,
     "tasks": task_table,
     "encoders": encoder_table,
+    "students": student_table,
     "weights": weights_table,
     "exit-codes": exit_table,
 }
