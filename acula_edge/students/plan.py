@@ -3,7 +3,8 @@
 Everything is counted for the INT8 network of a batch of one, with batch normalisation folded into the
 convolution before it, and the ReLU6 and the padding done inside it, as the firmware and XNNPACK do. A
 number is a byte wherever the network runs; biases take 4 bytes, and so does the scale of each output
-channel of a weight.
+channel of a weight. A runtime that copies a map to pad it, as LiteRT does where a stride meets an even
+size, takes more: 50 KiB instead of 35 for `tiny`, 394 instead of 235 for `base`.
 """
 
 from __future__ import annotations
