@@ -5,6 +5,7 @@ Widened blocks with a skip, a kernel of 5, a layer on top, and the padding of a 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from acula_edge.students.student import Student
 from quantize import parity
 from quantize.config import QuantizeConfig
 from quantize.graphs import NamedFeatures
-from quantize.ops import OpTable, tflite_ops
+from quantize.ops import OpTable, Steps, tflite_ops, tflite_steps
 from quantize.stage import eager
 from tests.students.shapes import heard
 
@@ -52,23 +53,31 @@ def student(dataset: Dataset) -> Student:
     return heard(MIXED, _features(dataset, Split.TRAIN), n_logits=4)
 
 
+@dataclass(frozen=True)
+class Files:
+    """The INT8 files that take features, as the stage makes them: op tables, and grids at the border."""
+
+    folder: Path
+    pte: OpTable
+    tflite: OpTable
+    pte_grids: dict[str, Steps]
+
+
 @pytest.fixture(scope="module")
-def exported(
-    dataset: Dataset, student: Student, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, OpTable]]:
-    """The folder of the INT8 files that take features, as the stage makes them, and their op tables."""
+def exported(dataset: Dataset, student: Student, tmp_path_factory: pytest.TempPathFactory) -> Files:
     folder = tmp_path_factory.mktemp("mixed")
     features = _features(dataset, Split.TRAIN)
     with divert_output(folder / "log"):
         from quantize import executorch, litert
 
-        lowered = executorch.lower(executorch.quantise(student, features), forward=features[:1])
+        quantised = executorch.quantise(student, features)
+        lowered = executorch.lower(quantised, forward=features[:1])
         (folder / "model.pte").write_bytes(lowered.program)
         float_model = litert.convert(NamedFeatures(student), "features", features[:1])
         (folder / "float.tflite").write_bytes(float_model)
         (folder / "model.tflite").write_bytes(litert.quantise(float_model, "features", features.numpy()))
         tflite = tflite_ops(folder / "float.tflite", folder / "model.tflite")
-    return folder, {"model.pte": lowered.ops, "model.tflite": tflite}
+        return Files(folder, lowered.ops, tflite, executorch.border_steps(quantised))
 
 
 def _features(dataset: Dataset, split: Split) -> Tensor:
@@ -77,18 +86,28 @@ def _features(dataset: Dataset, split: Split) -> Tensor:
 
 
 def test_int8_files_agree_with_each_other_and_with_the_student_on_real_clips(
-    dataset: Dataset, student: Student, exported: tuple[Path, dict[str, OpTable]]
+    dataset: Dataset, student: Student, exported: Files
 ) -> None:
     features = _features(dataset, Split.VAL).numpy()
     floating = eager(student, features)
-    pte, tflite = (open_runner(exported[0] / name).run(features) for name in ("model.pte", "model.tflite"))
+    pte, tflite = (
+        open_runner(exported.folder / name).run(features) for name in ("model.pte", "model.tflite")
+    )
     for one, other in ((pte, tflite), (floating, pte), (floating, tflite)):
         assert parity.cosines(one.embedding, other.embedding).min() > QuantizeConfig().min_int8_cosine
     assert parity.different_clips(floating) < 0.95
 
 
-def test_golden_op_counts(exported: tuple[Path, dict[str, OpTable]]) -> None:
-    pte, tflite = exported[1]["model.pte"], exported[1]["model.tflite"]
+def test_both_files_have_the_same_grids_at_the_border(exported: Files) -> None:
+    tflite = tflite_steps(exported.folder / "model.tflite")
+    assert set(tflite) == set(exported.pte_grids) == {"features", "embedding", "logits"}
+    for name, steps in exported.pte_grids.items():
+        assert steps.scale == pytest.approx(tflite[name].scale, rel=1e-4)
+        assert steps.zero_point == tflite[name].zero_point
+
+
+def test_golden_op_counts(exported: Files) -> None:
+    pte, tflite = exported.pte, exported.tflite
     assert pte.int8 == {"conv2d": CONVOLUTIONS, "linear": LINEARS}
     assert (pte.floating, pte.delegates, pte.undelegated) == ({}, 1, {})
     assert (pte.before["pad"], pte.before["add"]) == (PADDINGS, SKIPS)

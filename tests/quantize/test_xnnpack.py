@@ -17,7 +17,7 @@ def quantised() -> GraphModule:
     torch.manual_seed(0)
     config = StudentConfig(stem_channels=4, blocks=(Block(channels=6),), embedding_dim=5)
     model = Student(config, 8, 10, 3).eval()
-    nn.init.constant_(model.trunk[1].weight, 20.0)  # the stem goes far beyond [0, 6]
+    nn.init.constant_(model.trunk[0][1].weight, 20.0)  # the stem goes far beyond [0, 6]
     with divert_output():
         from quantize.executorch import quantise
 
