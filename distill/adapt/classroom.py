@@ -75,7 +75,7 @@ def furnish(bundle: Artifact, graphs: Artifact, sounds: Sequence[Sound], config:
     features = _features(np.concatenate([sound.pcm for sound in sounds]), contract)
     trunk = TrunkRunner(graphs.file(TRUNK))
     maps = trunk.run(features)
-    trainer = DeviceTrainer(graphs.file(ADAPT), _example(graphs))
+    trainer = DeviceTrainer(graphs.file(ADAPT), example(graphs))
     own, _ = trainer.answer(maps)
     directions = np.concatenate([sound.taught.embedding for sound in sounds])[:, : own.shape[1]]
     targets = torch.from_numpy(unit_rows(directions)) * own.norm(dim=1, keepdim=True)
@@ -99,7 +99,7 @@ def _features(pcm: NDArray[np.int16], contract: AudioContract) -> Floats:
     return np.ascontiguousarray(log_mel(pcm, contract)[:, None])
 
 
-def _example(graphs: Artifact) -> Lesson:
+def example(graphs: Artifact) -> Lesson:
     """A batch of the size that the graph takes, with targets that give a finite loss."""
     shapes = {spec.name: spec.shape for spec in graphs.manifest.tensors}
     maps, embedding, logits = (shapes[f"{ADAPT}:{name}"] for name in ("maps", "embedding", "logits"))

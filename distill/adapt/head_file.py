@@ -42,7 +42,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -198,8 +198,3 @@ def _require_sound(layer: Layer) -> None:
 
 def _refuse(reason: str) -> NoReturn:
     raise ArtifactError(f"this is no head that can be used: {reason}; ask for it again")
-
-
-assert [name for name, _ in _BLOCKS] == [
-    field.name for field in fields(Layer) if field.name not in ("site", "weight_zero_point")
-]

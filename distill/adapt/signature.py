@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,5 @@ def _public_hex(key: Ed25519PrivateKey) -> str:
 
 
 def _require_cryptography() -> None:
-    from importlib.util import find_spec
-
     if find_spec("cryptography") is None:
         raise missing_extra("cryptography", "adapt")
