@@ -24,9 +24,10 @@ Past = Callable[[Tensor, int], Tensor]
 
 
 class StreamingStudent(nn.Module):
-    """One hop of a causal `student`, whose weights it shares: a pure function of the hop and the state.
+    """One hop of a causal `student`: a pure function of the hop and the state.
 
-    Raises UsageError if the student looks ahead.
+    The student's weights are shared, and it is put into evaluation mode. Raises UsageError if it looks
+    ahead.
     """
 
     def __init__(self, student: Student) -> None:
