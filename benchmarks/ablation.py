@@ -46,7 +46,7 @@ EPOCHS = 30
 
 
 def _beside_labels(**weights: float) -> dict[str, Any]:
-    return {"weights": LossWeights.only(labels=0.3, **weights)}
+    return {"weights": LossWeights.only(labels=1.0, **weights)}
 
 
 # No mixup: a view could hold another fold's clip.
@@ -61,11 +61,12 @@ ROWS: dict[str, dict[str, Any]] = {
     "labels + angle": _beside_labels(angle=1.0),
     "labels + Gram": _beside_labels(gram=1.0),
     "labels + contrastive": _beside_labels(contrastive=0.3),
-    "labels + logits": _beside_labels(logits=1.0),
+    "labels + logits": _beside_labels(logits=0.5),
     "labels + semantic": _beside_labels(semantic=1.0),
     "labels + own reports, no teacher": _beside_labels(reports=0.3),
-    "default + logits": _beside_labels(embedding=1.0, semantic=1.0, logits=1.0),
-    "default + contrastive": _beside_labels(embedding=1.0, semantic=1.0, contrastive=0.3),
+    "labels + semantic + embedding": _beside_labels(semantic=1.0, embedding=1.0),
+    "default + angle": _beside_labels(semantic=1.0, logits=0.5, angle=1.0),
+    "default + contrastive": _beside_labels(semantic=1.0, logits=0.5, contrastive=0.3),
     "default, one view": {"augment": _VIEWS.model_copy(update={"views": 1})},
     "default, no spectrogram noise": {"augment": _VIEWS.model_copy(update={"spectrogram": _QUIET})},
     "default, no average of weights": {"ema_decay": 0.0},

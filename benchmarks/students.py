@@ -54,7 +54,7 @@ RESAMPLES = 2000
 LESSONS: dict[str, dict[str, Any]] = {
     "distilled": {},
     "labels": {"weights": LossWeights.only(labels=1.0)},
-    "direct": {"weights": LossWeights.only(labels=0.3, reports=1.0)},
+    "direct": {"weights": LossWeights.only(labels=1.0, reports=0.3)},
 }
 TITLES = {"distilled": "distilled", "labels": "labels alone", "direct": "aligned directly"}
 # The larger students need fewer passes over the clips, and this machine has no GPU.

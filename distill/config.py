@@ -25,19 +25,19 @@ class LossWeights(BaseModel):
     `embedding` and `cosine` compare with the teacher's embedding through a projector, `contrastive` asks
     for the right one among the batch's. `distance`, `angle` and `gram` compare how the batch's embeddings
     lie to each other. `logits` are the teacher's, `labels` the recordings' own. `semantic` keeps the
-    teacher's place among the reports; `reports` pulls a clip to its own recording's report instead.
+    teacher's place in the space shared with text; `reports` pulls a clip to its own recording's report instead.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    embedding: float = Field(default=1.0, ge=0)
+    embedding: float = Field(default=0.0, ge=0)
     cosine: float = Field(default=0.0, ge=0)
     distance: float = Field(default=0.0, ge=0)
     angle: float = Field(default=0.0, ge=0)
     gram: float = Field(default=0.0, ge=0)
     contrastive: float = Field(default=0.0, ge=0)
-    logits: float = Field(default=0.0, ge=0)
-    labels: float = Field(default=0.3, ge=0)
+    logits: float = Field(default=0.5, ge=0)
+    labels: float = Field(default=1.0, ge=0)
     semantic: float = Field(default=1.0, ge=0)
     reports: float = Field(default=0.0, ge=0)
 

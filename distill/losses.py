@@ -104,15 +104,14 @@ def task_loss(logits: Tensor, labels: Tensor, tasks: tuple[Task, ...], slices: M
     return torch.stack(terms).mean() if terms else logits.sum() * 0.0
 
 
-def semantic_loss(student: Tensor, teacher: Tensor, reports: Tensor, temperature: float) -> Tensor:
-    """1 - cosine of student and teacher, plus KL between what each says of the reports.
+def semantic_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared distance between the student's embedding over sqrt(E) and the teacher's place, both (B, E).
 
-    `student` and `teacher` (B, E) stand in the space shared with text, as do `reports` (n, E); what one
-    says of them is the softmax of its cosines over `temperature`.
+    `teacher` has rows of length 1. So the student's numbers are of the size that the layers after it like,
+    and its gradient does not grow where an embedding is short, as that of a cosine does.
     """
-    said = F.log_softmax(_cosines(student, reports) / temperature, dim=1)
-    meant = F.log_softmax(_cosines(teacher, reports) / temperature, dim=1)
-    return cosine_loss(student, teacher) + F.kl_div(said, meant, reduction="batchmean", log_target=True)
+    dim = student.shape[1]
+    return F.mse_loss(student, teacher * dim**0.5)
 
 
 def report_loss(student: Tensor, own: Tensor, reports: Tensor, temperature: float) -> Tensor:

@@ -53,7 +53,7 @@ class Terms:
                 heard.logits, batch.logits, self.tasks, slices, config.logit_temperature
             ),
             "labels": lambda: losses.task_loss(heard.logits, batch.labels, self.tasks, slices),
-            "semantic": lambda: losses.semantic_loss(heard.embedding, batch.aligned, reports, sharpness),
+            "semantic": lambda: losses.semantic_loss(heard.embedding, batch.aligned),
             "reports": lambda: losses.report_loss(heard.embedding, batch.report, reports, sharpness),
         }
 

@@ -30,5 +30,5 @@ class TrunkRunner:
 
     def run(self, features: NDArray[np.float32]) -> Tensor:
         """Features (n, 1, n_mels, n_frames) -> maps (n, C, h, w), float32."""
-        clips = torch.split(torch.from_numpy(features), 1)
+        clips = torch.split(torch.from_numpy(np.ascontiguousarray(features)), 1)
         return torch.cat([self._method([clip])[0].clone() for clip in clips])

@@ -188,17 +188,13 @@ def test_logit_loss_pulls_alike_at_every_temperature() -> None:
     assert student.grad[:, 0].numpy() == pytest.approx(expected, rel=1e-2)
 
 
-def test_semantic_loss_is_cosine_and_what_is_said_of_the_reports() -> None:
-    x, y, reports = _rows(22, 6, 5), _rows(23, 6, 5), _unit(_rows(24, 9, 5))
-    said, meant = (softmax(_unit(rows) @ reports.T / 0.3, axis=1) for rows in (x, y))
-    cosines = np.mean([cosine(a, b) for a, b in zip(x, y, strict=True)])
-    expected = cosines + np.mean(entropy(meant, said, axis=1))
-    tensors = (torch.from_numpy(rows) for rows in (x, y, reports))
-    assert float(losses.semantic_loss(*tensors, temperature=0.3)) == pytest.approx(expected)
-    longer = losses.semantic_loss(
-        torch.from_numpy(2.0 * y), torch.from_numpy(y), torch.from_numpy(reports), 0.3
-    )
-    assert float(longer) == pytest.approx(0.0, abs=1e-12)
+def test_semantic_loss_is_the_distance_to_the_teachers_place() -> None:
+    x, y = _rows(22, 6, 5), _unit(_rows(23, 6, 5))
+    expected = np.mean(np.sum((x / np.sqrt(5) - y) ** 2, axis=1))
+    found = losses.semantic_loss(torch.from_numpy(x), torch.from_numpy(y))
+    assert float(found) == pytest.approx(expected)
+    there = losses.semantic_loss(torch.from_numpy(np.sqrt(5) * y), torch.from_numpy(y))
+    assert float(there) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_report_loss_looks_for_the_own_report_among_all() -> None:
