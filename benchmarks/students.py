@@ -58,7 +58,7 @@ LESSONS: dict[str, dict[str, Any]] = {
 }
 TITLES = {"distilled": "distilled", "labels": "labels alone", "direct": "aligned directly"}
 # The larger students need fewer passes over the clips, and this machine has no GPU.
-EPOCHS = {"tiny": 40, "small": 40, "base": 16, "large": 6}
+EPOCHS = {"tiny": 30, "small": 30, "base": 10, "large": 4}
 TEACHER = "teacher"
 
 Floats = np.ndarray

@@ -25,7 +25,8 @@ class LossWeights(BaseModel):
     `embedding` and `cosine` compare with the teacher's embedding through a projector, `contrastive` asks
     for the right one among the batch's. `distance`, `angle` and `gram` compare how the batch's embeddings
     lie to each other. `logits` are the teacher's, `labels` the recordings' own. `semantic` keeps the
-    teacher's place in the space shared with text; `reports` pulls a clip to its own recording's report instead.
+    teacher's place in the space shared with text; `reports` pulls a clip to its own recording's report
+    instead.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
