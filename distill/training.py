@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -97,13 +97,5 @@ def _model(
 
 
 def _schedule(config: DistillConfig, steps_per_epoch: int) -> Schedule:
-    return Schedule(
-        epochs=config.epochs,
-        steps_per_epoch=steps_per_epoch,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        warmup_steps=config.warmup_steps,
-        clip_norm=config.clip_norm,
-        seed=config.seed,
-        patience=config.patience,
-    )
+    own = config.model_dump(include={field.name for field in fields(Schedule)})
+    return Schedule(steps_per_epoch=steps_per_epoch, **own)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from sklearn.decomposition import TruncatedSVD
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description
@@ -92,12 +93,32 @@ def test_teacher_that_knows_no_recording_is_refused(dataset: Dataset, mini_teach
         learn_texts(mini_teacher, strangers, 8)
 
 
+def test_teacher_without_a_report_has_a_space_without_one(tmp_path: Path) -> None:
+    items, rows = small.recordings(6, Split.TRAIN), np.random.default_rng(2).normal(size=(6, 3, 5))
+    targets = {f"aligned.{item.id}": unit_rows(own) for item, own in zip(items, rows, strict=True)}
+    heads = {"prototypes.two": np.zeros((2, 5), dtype=np.float32)}
+
+    def write(folder: Path) -> None:
+        save_file(targets, folder / "targets.safetensors")
+        save_file(heads, folder / "heads_aligned.safetensors")
+
+    texts = learn_texts(_written(tmp_path / "teacher", ArtifactKind.TEACHER, write), items, 4)
+    assert texts.own == {}
+    assert texts.space.reports.shape == (0, 4)
+    assert not texts.space.prototypes["two"].any()
+    assert 0.5 < texts.space.kept < 1.0
+
+
 def _artifact(folder: Path, space: TextSpace) -> Artifact:
+    return _written(folder, ArtifactKind.STUDENT, space.save)
+
+
+def _written(folder: Path, kind: ArtifactKind, write: Callable[[Path], None]) -> Artifact:
     with ArtifactWriter(folder) as writer:
-        space.save(writer.path)
+        write(writer.path)
         return writer.commit(
             Description(
-                kind=ArtifactKind.STUDENT,
+                kind=kind,
                 key="k",
                 parents=(),
                 contract=small.CONTRACT.model_dump(mode="json"),
