@@ -52,8 +52,8 @@ from distill.config import DistillConfig
 RESULT = Path(__file__).parent / "results" / "adaptation.json"
 WORK = Path(".acula-edge") / "adaptation"
 TEACHER = "base"
-EPOCHS = {"base": 12, "small": 24, "tiny": 24}
-STUDENTS = ("small", "tiny")
+EPOCHS = {"base": 8, "tiny": 24}
+STUDENTS = ("tiny",)
 RESAMPLES = 2000
 SEED = 0
 

@@ -27,13 +27,14 @@ Payload; its offsets count from its own start:
                        (f32), multipliers (i32) and shifts (i32)
     36 + 96 L  the blocks of the layers in this order, each padded with zeros to a multiple of 4
 
-The layers stand in the order in which they run: depthwise and 1 x 1 convolution of the last block, the
-embedding's product, its offset (an addition; the embedding is what comes out), the task heads (they take
-the embedding before the offset). The mean over the map and everything before stay as they are. Integers
-are what TFLite's reference kernels use; an addition's three multipliers are those of its input, its
-constant and its output, its left shift is 20. Float biases are what the biases round: from them, a graph
-with other input grids makes its own. A reader compares the grids with those of its model and refuses a
-head that differs, as it refuses any byte that the layout above does not call for.
+The layers stand in the order in which they run: the convolutions of the last block, the product of the
+embedding, its offset (an addition; the embedding is what comes out), the task heads (they take the
+embedding before the offset). The mean over the map and everything before stay as they are.
+
+The integers are what TFLite's reference kernels use; an addition's three multipliers are those of its
+input, its constant and its output, and its left shift is 20. Float biases are what the biases round: from
+them, a graph with other input grids makes its own. A reader compares the grids with those of its model and
+refuses a head that differs, as it refuses any byte that the layout above does not call for.
 """
 
 from __future__ import annotations
