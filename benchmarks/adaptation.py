@@ -239,7 +239,7 @@ def _zero_shot(ward: Ward, said: Mapping[str, Said], students: Mapping[str, Arti
 
 
 def _agreement(said: Mapping[str, Said], name: str) -> dict[str, float]:
-    """With the teacher, over recordings whose patients the model did not hear; there is no loss to speak of."""
+    """With the teacher, on recordings of patients that the model did not hear; the loss is none of it."""
     own, teacher = said[name], said[TEACHER]
     wanted = teacher.embedding[:, : own.embedding.shape[1]]
     found = agreement(0.0, own.embedding, own.logits, wanted, teacher.logits).to_json()
