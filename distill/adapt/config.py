@@ -9,14 +9,15 @@ class LessonConfig(BaseModel):
     """What is fixed in `adapt.pte`: clips in a batch, and the loss.
 
     The loss is `embedding_weight` times the squared error of the embedding, relative to its target's, plus
-    `logit_weight` times the divergence of the logits at `temperature`.
+    `logit_weight` times the divergence of the logits at `temperature`. With little weight on the logits the
+    embedding comes nearer to the teacher's while the order of the logits is lost.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: int = Field(default=16, gt=1)
     embedding_weight: float = Field(default=1.0, ge=0)
-    logit_weight: float = Field(default=0.1, ge=0)
+    logit_weight: float = Field(default=3.0, ge=0)
     temperature: float = Field(default=2.0, gt=0)
 
 
@@ -33,7 +34,7 @@ class AdaptConfig(BaseModel):
 
     lesson: LessonConfig = LessonConfig()
     epochs: int = Field(default=20, gt=0)
-    learning_rate: float = Field(default=0.05, gt=0)
+    learning_rate: float = Field(default=0.02, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     patience: int = Field(default=4, gt=0)
     holdout: float = Field(default=0.25, gt=0, lt=1)
