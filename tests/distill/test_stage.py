@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from acula_edge.artifact import Artifact, ArtifactKind
 from acula_edge.data.config import DataConfig
@@ -15,12 +15,14 @@ from acula_edge.data.recording import Split
 from acula_edge.data.stage import DataInputs
 from acula_edge.data.stage import run as run_data
 from acula_edge.errors import ArtifactError, ContractError, UsageError
-from acula_edge.students.space import TextSpace
+from acula_edge.students.space import TextSpace, unit_rows
 from acula_edge.students.store import load_student
 from distill.augment_config import AugmentConfig
-from distill.config import DistillConfig
+from distill.config import DistillConfig, LossWeights
 from distill.scoring import answers, validation_scores
 from distill.stage import VIEWS, DistillInputs, run
+from distill.text_space import learn_texts
+from distill.training import train
 from distill.views import Views, make_views
 
 PLAIN = AugmentConfig(views=1)
@@ -70,18 +72,21 @@ def test_student_learned_what_the_teacher_says_of_unseen_patients(
 
 
 def test_student_points_where_the_teacher_points_for_unseen_patients(
-    mini_student: Artifact, mini_teacher: Artifact, mini_dataset: Artifact
+    mini_student: Artifact, mini_teacher: Artifact, mini_dataset: Artifact, tmp_path: Path
 ) -> None:
-    """Of all directions of its text space, less their mean: a student that learned nothing has cosine 0."""
-    dataset, space = Dataset.open(mini_dataset), TextSpace.open(mini_student)
-    val = _views(mini_student, mini_teacher, dataset, Split.VAL)
-    own = answers(load_student(mini_student), val)[0]
-    said = own / np.linalg.norm(own, axis=1, keepdims=True)
-    meant = space.reduce(val.aligned)
-    agreement = torch.nn.functional.cosine_similarity(
-        torch.from_numpy(said - said.mean(0)), torch.from_numpy(meant - meant.mean(0))
-    )
-    assert float(agreement.mean()) > 0.05
+    """Of all directions of its text space, less their mean: a student that learned nothing has cosine 0.
+
+    Its epoch is chosen on the recordings that it learns: a few validation patients would pick any.
+    """
+    dataset = Dataset.open(mini_dataset)
+    own, val = (_views(mini_student, mini_teacher, dataset, split) for split in (Split.TRAIN, Split.VAL))
+    config = DistillConfig(weights=LossWeights.only(semantic=1.0), epochs=12, batch_size=16)
+    texts = learn_texts(mini_teacher, own.recordings, config.student.embedding_dim)
+    trained = train(config, dataset.tasks, dataset.contract, own, own, texts, tmp_path / "checkpoint")
+    said = unit_rows(answers(trained.student, val)[0])
+    meant = texts.space.reduce(val.aligned)
+    agreement = unit_rows(said - said.mean(0)) * unit_rows(meant - meant.mean(0))
+    assert float(agreement.sum(axis=1).mean()) > 0.1
 
 
 def test_teacher_of_another_front_end_is_refused(
