@@ -180,10 +180,13 @@ def _retrieval(
 ) -> dict[str, dict[str, Any]]:
     """A test recording's report among all of the test recordings' reports, by patients' jackknife."""
     recordings = dataset.of(Split.TEST)
-    wordings = wordings_of(recordings, 1)
+    # The training reports come first: the embeddings are centred on them.
+    known = [*dataset.of(Split.TRAIN), *recordings]
+    wordings = wordings_of(known, 1)
     recipe = TeacherConfig.model_validate(teacher.manifest.config)
-    texts = heads.text(embed_reports(recipe, recordings, wordings)[:, 0])
-    rows = np.flatnonzero([bool(forms[0]) for forms in wordings])
+    embedded = embed_reports(recipe, known, wordings)[-len(recordings) :, 0]
+    texts = heads.text(embedded)
+    rows = np.flatnonzero([bool(forms[0]) for forms in wordings[-len(recordings) :]])
     told = [recordings[row] for row in rows]
     found = {}
     for name, own in said.items():
