@@ -64,6 +64,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "labels + logits": _beside_labels(logits=0.5),
     "labels + semantic": _beside_labels(semantic=1.0),
     "labels + own reports, no teacher": _beside_labels(reports=0.3),
+    "labels + semantic + own reports": _beside_labels(semantic=1.0, reports=0.3),
+    "labels + light semantic + own reports": _beside_labels(semantic=0.3, reports=0.3),
     "labels + semantic + embedding": _beside_labels(semantic=1.0, embedding=1.0),
     "default + angle": _beside_labels(semantic=1.0, logits=0.5, angle=1.0),
     "default + contrastive": _beside_labels(semantic=1.0, logits=0.5, contrastive=0.3),
