@@ -11,11 +11,19 @@ from acula_edge.evidence.markdown import table_lines
 from acula_edge.evidence.results import Accuracy, Difference, Estimate
 from acula_edge.evidence.tables import Cell, Table, cells
 from acula_edge.evidence.text import interval, number, signed
+from distill.search_page import front_table
+from distill.search_result import SearchResult
 
 
 def students(folder: Path) -> str:
     """Everything about students under `folder`; empty if nothing was measured."""
-    parts = {"students.json": _families, "ablation.json": _ablation}
+    parts = {
+        "students.json": _families,
+        "ablation.json": _ablation,
+        "search.json": _search,
+        "distillation.json": _speed,
+        "adaptation.json": _adaptation,
+    }
     lines = [
         line
         for name, lines_of in parts.items()
@@ -85,6 +93,65 @@ def _ablation(found: dict[str, Any]) -> Iterator[str]:
     ]
     header = ("loss", "task heads", "zero-shot", "cosine to the teacher")
     yield from table_lines(Table("Ablation: mean AUROC", header, tuple(rows)))
+
+
+def _search(found: dict[str, Any]) -> Iterator[str]:
+    result = SearchResult.model_validate(found)
+    yield from (
+        "**A search within a budget** of RAM, flash and work "
+        "([page with a plot](benchmarks/results/search.html), "
+        f"[all trials](benchmarks/results/search.json)). {result.verdict}",
+        "",
+    )
+    yield from table_lines(front_table(result))
+
+
+def _speed(found: dict[str, Any]) -> Iterator[str]:
+    stage, ratios = found["stage"], found["ratios_to_plain"]
+    rows = [
+        cells(
+            system["facts"],
+            f"{system['median']:.0f} ({system['least']:.0f} to {system['most']:.0f})",
+            f"{ratios[name]['median']:.1f}" if name in ratios else "1.0",
+        )
+        for name, system in found["systems"].items()
+    ]
+    caption = f"Training of `{found['student']}` ([how](benchmarks/distillation.py))"
+    yield from table_lines(Table(caption, ("loop", "clips/s (range)", "ratio"), tuple(rows)))
+    yield from (
+        f"The distill stage of the embedded default takes {stage['median']:.0f} s ({stage['least']:.0f} to "
+        f"{stage['most']:.0f}).",
+        "",
+        *(f"- {sentence}" for sentence in found["limitations"]),
+        "",
+    )
+
+
+def _adaptation(found: dict[str, Any]) -> Iterator[str]:
+    yield from (
+        "**Adaptation to a device that no training has heard**, taught by the INT8 `base` bundle without "
+        "labels; scored on patients that it did not hear ([how](benchmarks/adaptation.py), "
+        "[all figures](benchmarks/results/adaptation.json)).",
+        "",
+    )
+    rows = []
+    for device, own in found["devices"].items():
+        accuracy = Accuracy.model_validate(own["accuracy"])
+        means = {system.system: system.mean for system in accuracy.systems}
+        gains = {gain.title: gain.mean for gain in accuracy.differences}
+        for student in own["runs"]:
+            gain = gains[f"{student}: adaptation"]
+            rows.append(
+                (
+                    Cell(device),
+                    Cell(f"`{student}`"),
+                    *map(_estimate, (means[f"{student} {state}"] for state in ("shipped", "adapted"))),
+                    Cell(signed(gain), interval(gain)),
+                    _estimate(means["base"]),
+                )
+            )
+    header = ("device", "student", "as shipped", "adapted", "difference", "its teacher")
+    yield from table_lines(Table("Mean AUROC of two halves of the patients", header, tuple(rows)))
 
 
 def _same(accuracy: Accuracy, gain: Difference) -> Difference | None:
