@@ -40,6 +40,7 @@ def _families(found: dict[str, Any]) -> Iterator[str]:
         "([how](benchmarks/students.py), [all figures](benchmarks/results/students.json)).",
         "",
     )
+    yield from (_shown(accuracy, "labels", "labels alone"), "")
     header = ("system", "task heads", "zero-shot", "median rank", "epochs", "train s")
     rows = [
         (
@@ -62,6 +63,19 @@ def _families(found: dict[str, Any]) -> Iterator[str]:
         Table("Paired differences in mean AUROC", ("", "task heads", "zero-shot"), tuple(rows))
     )
     yield from table_lines(_costs(found["cost"]))
+
+
+def _shown(accuracy: Accuracy, lesson: str, title: str) -> str:
+    """For which families distillation is shown to beat, or not to reach, a control by the task heads."""
+    groups: dict[str, list[str]] = {"is better than": [], "is worse than": [], "can not be told from": []}
+    for gain in accuracy.differences:
+        family = gain.system.split(" ")[0]
+        if gain.against == f"{family} {lesson}" and gain.mean.low is not None and gain.mean.high is not None:
+            better, worse = gain.mean.low > 0, gain.mean.high < 0
+            key = "is better than" if better else "is worse than" if worse else "can not be told from"
+            groups[key].append(f"`{family}`")
+    clauses = [f"{verb} {title} for {', '.join(names)}" for verb, names in groups.items() if names]
+    return f"By the task heads distillation {'; it '.join(clauses)}."
 
 
 def _costs(cost: dict[str, dict[str, Any]]) -> Table:
