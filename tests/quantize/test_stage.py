@@ -93,8 +93,9 @@ def test_int8_is_really_int8(mini_quantized: Artifact) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     sizes = {entry.name: entry.bytes for entry in mini_quantized.manifest.files}
-    assert sizes["model.pte"] < 0.4 * sizes["float.pte"]
-    assert sizes["model.tflite"] < 0.4 * sizes["float.tflite"]
+    # A quarter, and what does not shrink: names, grids, int32 biases of a network of a few thousand weights.
+    assert sizes["model.pte"] < 0.45 * sizes["float.pte"]
+    assert sizes["model.tflite"] < 0.45 * sizes["float.tflite"]
     interpreter = Interpreter(model_path=str(mini_quantized.file("model.tflite")))
     interpreter.allocate_tensors()
     weights = [

@@ -29,7 +29,10 @@ def _pointwise(layer: Layer, given: Ints) -> Ints:
 
 
 def _product(layer: Layer, given: Ints) -> Ints:
-    return _scaled(layer, (given - layer.site.input.zero_point) @ layer.weights.astype(np.int64).T)
+    total = (given - layer.site.input.zero_point) @ layer.weights.astype(np.int64).T
+    if layer.biases.size:
+        total = total + layer.biases
+    return _rounded_once(total, layer.multipliers.astype(np.int64), layer.shifts.astype(np.int64))
 
 
 def _depthwise(layer: Layer, given: Ints) -> Ints:
@@ -60,12 +63,18 @@ def _add(layer: Layer, given: Ints) -> Ints:
     return _by_fixed_point(np.asarray(raw), np.int64(layer.multipliers[2]), np.int64(layer.shifts[2]))
 
 
+def _rounded_once(x: Ints, multiplier: Ints, shift: Ints) -> Ints:
+    """What the fully connected kernel of the LiteRT runtime does, unlike all others: one rounding."""
+    right = 31 - shift
+    return np.asarray((x * multiplier + (np.int64(1) << (right - 1))) >> right, dtype=np.int64)
+
+
 def _by_fixed_point(x: Ints, multiplier: Ints | np.int64, shift: Ints | np.int64) -> Ints:
     """gemmlowp's two roundings: a doubling high product, then a rounding right shift."""
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
     product = (x << left) * multiplier
-    high = (product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))) / 2**31
-    high = np.trunc(high).astype(np.int64)
+    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    high = np.sign(nudged) * (np.abs(nudged) >> 31)  # towards zero, and exact: a float holds 53 bits only
     mask = (np.int64(1) << right) - 1
     threshold = (mask >> 1) + (high < 0)
     return np.asarray((high >> right) + ((high & mask) > threshold), dtype=np.int64)
