@@ -42,7 +42,7 @@ RESULT = Path(__file__).parent / "results" / "ablation.json"
 WORK = Path(".acula-edge")
 FOLDS = 3
 STUDENT = "tiny"
-EPOCHS = 30
+EPOCHS = 20
 
 
 def _beside_labels(**weights: float) -> dict[str, Any]:
@@ -53,22 +53,22 @@ def _beside_labels(**weights: float) -> dict[str, Any]:
 _VIEWS = AugmentConfig(mixup=0.0)
 _QUIET = SpectrogramConfig(gain_db=0.0, mel_mask=0, frame_mask=0)
 ROWS: dict[str, dict[str, Any]] = {
-    "default": {},
     "labels alone": _beside_labels(),
+    "labels + own reports, no teacher": _beside_labels(reports=0.3),
+    "labels + logits": _beside_labels(logits=0.5),
+    "labels + semantic": _beside_labels(semantic=1.0),
+    "labels + logits + semantic": _beside_labels(logits=0.5, semantic=1.0),
+    "labels + logits + own reports": _beside_labels(logits=0.5, reports=0.3),
+    "labels + light logits + light semantic + own reports": _beside_labels(
+        logits=0.2, semantic=0.3, reports=0.3
+    ),
+    "labels + light semantic + own reports": _beside_labels(semantic=0.3, reports=0.3),
     "labels + embedding": _beside_labels(embedding=1.0),
     "labels + cosine": _beside_labels(cosine=1.0),
     "labels + distance": _beside_labels(distance=1.0),
     "labels + angle": _beside_labels(angle=1.0),
     "labels + Gram": _beside_labels(gram=1.0),
     "labels + contrastive": _beside_labels(contrastive=0.3),
-    "labels + logits": _beside_labels(logits=0.5),
-    "labels + semantic": _beside_labels(semantic=1.0),
-    "labels + own reports, no teacher": _beside_labels(reports=0.3),
-    "labels + semantic + own reports": _beside_labels(semantic=1.0, reports=0.3),
-    "labels + light semantic + own reports": _beside_labels(semantic=0.3, reports=0.3),
-    "labels + semantic + embedding": _beside_labels(semantic=1.0, embedding=1.0),
-    "default + angle": _beside_labels(semantic=1.0, logits=0.5, angle=1.0),
-    "default + contrastive": _beside_labels(semantic=1.0, logits=0.5, contrastive=0.3),
     "default, one view": {"augment": _VIEWS.model_copy(update={"views": 1})},
     "default, no spectrogram noise": {"augment": _VIEWS.model_copy(update={"spectrogram": _QUIET})},
     "default, no average of weights": {"ema_decay": 0.0},
