@@ -129,7 +129,7 @@ def plain_steps(material: Material, cached: bool) -> list[float]:
     n_logits = sum(task.n_logits for task in tasks)
     student = Student(CONFIG.student, contract.n_mels, contract.n_frames, n_logits)
     projector = torch.nn.Linear(CONFIG.student.embedding_dim, material.views.embedding.shape[1])
-    reports = torch.from_numpy(material.texts.space.reports)
+    reports = torch.from_numpy(material.texts.reports)
     parameters = [*student.parameters(), *projector.parameters()]
     optimiser = torch.optim.AdamW(parameters, CONFIG.learning_rate, weight_decay=CONFIG.weight_decay)
     terms, ends = Terms(tasks, CONFIG), []

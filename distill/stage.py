@@ -80,6 +80,6 @@ def _summary(trained: Trained, views: Views, texts: Texts) -> dict[str, object]:
         "zero_shot": trained.scores.zero_shot,
         "train_clips": len(np.unique(views.clip)),
         "train_views": len(views),
-        "reports": len(texts.space.reports),
+        "reports": len(texts.reports),
         "kept": texts.space.kept,
     }

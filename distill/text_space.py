@@ -22,9 +22,14 @@ _PROTOTYPES = "prototypes."
 
 @dataclass(frozen=True)
 class Texts:
-    """The space that a student learns, and the row in `space.reports` of each recording that has a report."""
+    """The space that a student learns, and the training reports in it.
+
+    `reports` (n, E) holds every different one once, in rows of length 1; `own` is the row of each recording
+    that has a report. No artifact keeps them: they tell of patients.
+    """
 
     space: TextSpace
+    reports: NDArray[np.float32]
     own: Mapping[str, int]
 
 
@@ -57,8 +62,8 @@ def learn_texts(teacher: Artifact, train: Sequence[Recording], dim: int) -> Text
     }
     distinct, own = _distinct(reports, len(moment))
     kept = float(energies.sum() / np.trace(moment))
-    space = TextSpace(basis, prototypes, unit_rows(distinct @ basis), kept)
-    return Texts(space, dict(zip(names, own, strict=True)))
+    space = TextSpace(basis, prototypes, kept)
+    return Texts(space, unit_rows(distinct @ basis), dict(zip(names, own, strict=True)))
 
 
 def principal_directions(

@@ -90,7 +90,7 @@ def _model(
     torch.manual_seed(config.seed)
     n_logits = sum(task.n_logits for task in tasks)
     student = Student(config.student, contract.n_mels, contract.n_frames, n_logits)
-    reports = torch.from_numpy(texts.space.reports)
+    reports = torch.from_numpy(texts.reports)
     model = DistillModel(student, views.embedding.shape[1], tasks, reports, config)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.5 times on a CPU
     return model

@@ -46,7 +46,7 @@ def _space(dataset: Dataset, dim: int) -> TextSpace:
     rng = np.random.default_rng(_SEED)
     basis, _ = np.linalg.qr(rng.normal(size=(_SHARED_DIM, dim)))
     prototypes = {task.name: unit_rows(rng.normal(size=(len(task.classes), dim))) for task in dataset.tasks}
-    return TextSpace(basis.astype(np.float32), prototypes, unit_rows(rng.normal(size=(4, dim))), 1.0)
+    return TextSpace(basis.astype(np.float32), prototypes, 1.0)
 
 
 def _train(dataset: Dataset) -> Student:

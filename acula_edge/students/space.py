@@ -26,16 +26,15 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TextSpace:
-    """E directions of the teacher's shared space, and what the reports say in them.
+    """E directions of the teacher's shared space, and what the classes' reports say in them.
 
-    `basis` (S, E) has orthonormal columns. `prototypes[task]` (classes, E) and `reports` (n, E), every
-    different training report once, have rows of length 1; the row of a class without a report is zero.
-    `kept` is the part of the training vectors' squared length that lies in these directions.
+    `basis` (S, E) has orthonormal columns. `prototypes[task]` (classes, E) has rows of length 1; that of a
+    class without a report is zero. `kept` is the part of the training vectors' squared length that lies in
+    these directions.
     """
 
     basis: Floats
     prototypes: Mapping[str, Floats]
-    reports: Floats
     kept: float
 
     @property
@@ -61,7 +60,7 @@ class TextSpace:
         """Write `space.safetensors` into `folder`."""
         from safetensors.numpy import save_file
 
-        tensors = {"basis": self.basis, "reports": self.reports, "kept": np.array([self.kept])}
+        tensors = {"basis": self.basis, "kept": np.array([self.kept])}
         tensors |= {f"{_PROTOTYPES}{task}": rows for task, rows in self.prototypes.items()}
         save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, folder / SPACE)
 
@@ -82,7 +81,7 @@ class TextSpace:
                 for name, rows in tensors.items()
                 if name.startswith(_PROTOTYPES)
             }
-            return cls(tensors["basis"], prototypes, tensors["reports"], float(tensors["kept"][0]))
+            return cls(tensors["basis"], prototypes, float(tensors["kept"][0]))
         except (SafetensorError, KeyError) as error:
             raise ArtifactError(f"{path} is not a text space ({error}); distil the student again") from None
 

@@ -68,8 +68,9 @@ def texts(items: tuple[Recording, ...]) -> Texts:
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.normal(size=(SHARED, EMBEDDING)))[0].astype(np.float32)
     prototypes = {task.name: unit_rows(rng.normal(size=(len(task.classes), EMBEDDING))) for task in TASKS}
-    space = TextSpace(basis, prototypes, unit_rows(rng.normal(size=(REPORTS, EMBEDDING))), 0.9)
-    return Texts(space, {item.id: index % REPORTS for index, item in enumerate(items) if index % 2})
+    reports = unit_rows(rng.normal(size=(REPORTS, EMBEDDING)))
+    space = TextSpace(basis, prototypes, 0.9)
+    return Texts(space, reports, {item.id: index % REPORTS for index, item in enumerate(items) if index % 2})
 
 
 def trained(checkpoint: Path, config: DistillConfig = CONFIG, **options: object) -> Trained:

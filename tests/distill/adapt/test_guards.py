@@ -59,7 +59,7 @@ def test_a_loss_that_does_not_fall_is_refused() -> None:
 
 def test_drift_is_the_mean_change_of_the_worst_task() -> None:
     prototypes = {"one": np.eye(2, 4, dtype=np.float32), "two": np.eye(3, 4, dtype=np.float32)}
-    space = TextSpace(np.eye(8, 4, dtype=np.float32), prototypes, np.zeros((0, 4), np.float32), 1.0)
+    space = TextSpace(np.eye(8, 4, dtype=np.float32), prototypes, 1.0)
     before, after = np.eye(4, dtype=np.float32)[[0, 1]], np.eye(4, dtype=np.float32)[[0, 3]]
     assert drift(space, ["one", "two", "unknown"], before, after) == pytest.approx(1 / 4)
     assert drift(space, ["two"], before, after) == pytest.approx(1 / 6)
