@@ -31,10 +31,10 @@ from acula_edge.environment import environment
 from acula_edge.evaluation.heads import Heads
 from acula_edge.evaluation.measures import units_of
 from acula_edge.evaluation.probes import told_tasks, zero_shot_logits
-from acula_edge.evaluation.retrieval import retrieval
 from acula_edge.evidence.accuracy import Panel, System, evaluate
 from acula_edge.evidence.cohort import Cohort, Member
 from acula_edge.evidence.jackknife import jackknife
+from acula_edge.evidence.retrieval import retrieval
 from acula_edge.frontend import log_mel
 from acula_edge.progress import say, track
 from acula_edge.students.families import FAMILIES

@@ -14,16 +14,16 @@ from acula_edge.encoders.teacher_model import Variant
 from acula_edge.evaluation.config import EvaluationConfig
 from acula_edge.evaluation.contest import TITLES, panel
 from acula_edge.evaluation.embeddings import Embeddings, Rows
-from acula_edge.evaluation.geometry import cka, effective_rank, mean_cosine
 from acula_edge.evaluation.regression import leave_one_out
 from acula_edge.evaluation.results import AgeError, Found, Search, Shape, SliceScores
-from acula_edge.evaluation.retrieval import DEPTHS, Direction, retrieval
 from acula_edge.evaluation.slices import slices_of
 from acula_edge.evidence.accuracy import Logits, evaluate
 from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.geometry import cka, effective_rank, mean_cosine
 from acula_edge.evidence.intervals import Draws, resample
 from acula_edge.evidence.jackknife import jackknife
 from acula_edge.evidence.results import Estimate
+from acula_edge.evidence.retrieval import DEPTHS, Direction, retrieval
 
 Floats = NDArray[np.float32]
 

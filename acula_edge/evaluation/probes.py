@@ -11,8 +11,9 @@ from acula_edge.data.metrics import logit_slices
 from acula_edge.data.recording import Split
 from acula_edge.data.tasks import Task
 from acula_edge.encoders.teacher_model import TeacherModel
-from acula_edge.evaluation import opera_probe, zero_shot
+from acula_edge.evaluation import opera_probe
 from acula_edge.evaluation.embeddings import Embeddings
+from acula_edge.evidence import zero_shot
 from acula_edge.evidence.accuracy import Logits
 from acula_edge.progress import track
 from acula_edge.teacher.probe import Embedded

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.data.tasks import Task
-from acula_edge.evaluation.geometry import unit_rows
+from acula_edge.evidence.geometry import unit_rows
 
 
 def scores(task: Task, audio: NDArray[np.floating], prototypes: NDArray[np.floating]) -> NDArray[np.float64]:

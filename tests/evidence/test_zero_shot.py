@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics.pairwise import cosine_similarity
 
 from acula_edge.data.tasks import ClassRule, Task
-from acula_edge.evaluation.zero_shot import scores
+from acula_edge.evidence.zero_shot import scores
 
 
 def _task(classes: str) -> Task:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.neighbors import NearestNeighbors
 
-from acula_edge.evaluation.geometry import cka, effective_rank, mean_cosine
+from acula_edge.evidence.geometry import cka, effective_rank, mean_cosine, neighbour_overlap
 
 
 def test_effective_rank_of_known_matrices() -> None:
@@ -43,3 +44,29 @@ def test_cka_is_its_definition_by_features() -> None:
     assert cka(x, y) == pytest.approx(expected)
     assert cka(x, 3 * x[:, ::-1] + 1) == pytest.approx(1)
     assert cka(x, np.ones((25, 3))) == 0
+
+
+def test_cka_of_equal_rows_is_0_whatever_centring_leaves() -> None:
+    x = np.random.default_rng(0).normal(size=(25, 4))
+    assert cka(x, np.tile(np.float32([0.1, 0.7, 1e6]), (25, 1))) == 0
+
+
+def test_neighbour_overlap_is_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 6))
+    y = x + rng.normal(scale=0.5, size=x.shape)
+    near = [
+        NearestNeighbors(n_neighbors=10, metric="cosine").fit(part).kneighbors(return_distance=False)
+        for part in (x, y)
+    ]
+    expected = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(*near, strict=True)])
+    assert neighbour_overlap(x, y, 10) == pytest.approx(expected)
+    assert 0.3 < expected < 0.95
+
+
+def test_neighbour_overlap_at_its_ends() -> None:
+    x = np.random.default_rng(1).normal(size=(12, 3))
+    assert neighbour_overlap(x, 5 * x, 10) == 1
+    assert neighbour_overlap(x, -x[::-1], 100) == 1
+    circle = np.array([[np.cos(a), np.sin(a)] for a in (0.0, 0.1, 3.0, 3.1)])
+    assert neighbour_overlap(circle, circle[[0, 2, 1, 3]], 1) == 0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from acula_edge.evaluation.retrieval import DEPTHS, Direction, retrieval
+from acula_edge.evidence.retrieval import DEPTHS, Direction, retrieval
 
 
 def test_by_hand() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acula_edge.evaluation.geometry import unit_rows
+from acula_edge.evidence.geometry import unit_rows
 
 DEPTHS = (1, 5, 10)
 _DECIMALS = 6  # cosines that only float32's rounding tells apart are equal
