@@ -12,7 +12,7 @@ import typer
 from typer.main import get_command
 
 from acula_edge import __version__
-from acula_edge.commands import adapt, distill, models, teacher
+from acula_edge.commands import adapt, distill, models, quantize, teacher
 from acula_edge.commands.bench import bench
 from acula_edge.commands.build import build
 from acula_edge.commands.doctor import doctor
@@ -36,6 +36,7 @@ for command in (build, verify, predict, bench, doctor, targets):
     app.command()(command)
 app.add_typer(teacher.app, name="teacher")
 app.add_typer(distill.app, name="distill")
+app.add_typer(quantize.app, name="quantize")
 app.add_typer(adapt.app, name="adapt")
 app.add_typer(models.app, name="models")
 

@@ -57,7 +57,13 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
         "acula_edge/students",
         "distill",
     ),
-    ArtifactKind.QUANTIZED: ("acula_edge/data", "acula_edge/students", "acula_edge/runtime", "quantize"),
+    ArtifactKind.QUANTIZED: (
+        "acula_edge/data",
+        "acula_edge/evidence",
+        "acula_edge/students",
+        "acula_edge/runtime",
+        "quantize",
+    ),
     ArtifactKind.BUNDLE: ("acula_edge/data", "acula_edge/runtime", "targets"),
     ArtifactKind.REPORT: (
         "acula_edge/data",

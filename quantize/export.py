@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.fx import GraphModule
 
 from acula_edge.artifact import TensorSpec
 from acula_edge.contract import AudioContract
@@ -23,10 +24,14 @@ _FLOAT_PCM = "float_pcm.tflite"
 
 @dataclass(frozen=True)
 class Exported:
-    """Op table of each .pte and .tflite, and the tensors at the border of every file."""
+    """Op table of each .pte and .tflite, the tensors at the border of every file, and the INT8 graph.
+
+    `quantised` is the PT2E graph before it was lowered.
+    """
 
     ops: dict[str, OpTable]
     tensors: tuple[TensorSpec, ...]
+    quantised: GraphModule
 
 
 def export_all(
@@ -34,23 +39,25 @@ def export_all(
 ) -> Exported:
     """Write all model files into `folder`; `calibration` is PCM int16 (n, clip_samples)."""
     features = np.ascontiguousarray(log_mel(calibration, contract)[:, None])
-    pte_ops, pte_grid = _export_pte(student, features, calibration, contract, folder)
+    quantised = executorch.quantise(student, torch.from_numpy(features))
+    pte_ops = _export_pte(student, quantised, features, calibration, contract, folder)
+    pte_grid = executorch.border_steps(quantised)
     tflite_table, tflite_grids = _export_tflite(student, features, calibration, contract, folder)
     onnx_export.export(student, torch.from_numpy(features[:1]), folder / "model.onnx")
     grids = {"model.pte": pte_grid, "model_pcm.pte": pte_grid, **tflite_grids}
     files = (*pte_ops, *tflite_table, "model.onnx")
     tensors = [spec for file in files for spec in _border(file, student, contract, grids.get(file, {}))]
-    return Exported({**pte_ops, **tflite_table}, tuple(tensors))
+    return Exported({**pte_ops, **tflite_table}, tuple(tensors), quantised)
 
 
 def _export_pte(
     student: Student,
+    quantised: GraphModule,
     features: NDArray[np.float32],
     pcm: NDArray[np.int16],
     contract: AudioContract,
     folder: Path,
-) -> tuple[dict[str, OpTable], dict[str, Steps]]:
-    quantised = executorch.quantise(student, torch.from_numpy(features))
+) -> dict[str, OpTable]:
     # Quantised alone first: inside a larger module the quantizer would take the front end too.
     with_front_end = WithFrontEnd(log_mel_module(contract), quantised)
     one_clip, one_pcm = torch.from_numpy(features[:1]), torch.from_numpy(pcm[:1])
@@ -64,7 +71,7 @@ def _export_pte(
     }
     for name, result in lowered.items():
         (folder / name).write_bytes(result.program)
-    return {name: result.ops for name, result in lowered.items()}, executorch.border_steps(quantised)
+    return {name: result.ops for name, result in lowered.items()}
 
 
 def _export_tflite(

@@ -23,14 +23,18 @@ from acula_edge.frontend import log_mel
 from acula_edge.progress import say
 from acula_edge.runtime.divert import divert_output
 from acula_edge.runtime.runner import Outputs
-from quantize import parity
+from acula_edge.students.space import TextSpace
+from quantize import fidelity, parity
 from quantize.config import QuantizeConfig
+from quantize.fidelity import Trial
+from quantize.hearing import hear
 
 if TYPE_CHECKING:
     from acula_edge.students.student import Student
 
 OPS = "ops.json"
 PARITY = "parity.json"
+FIDELITY = "fidelity.json"
 _LOG = "converters.log"
 _REJECTED = "rejected"
 
@@ -57,7 +61,6 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     dataset.contract.require_equal(contract, "the student")
     student = load_student(inputs.student)
     calibration = spread_clips(dataset, Split.TRAIN, config.calibration_clips, config.seed)
-    trial = spread_clips(dataset, Split.VAL, config.parity_clips, config.seed)
     work = work_dir(out)
     work.mkdir(parents=True, exist_ok=True)
     with ArtifactWriter(out) as writer:
@@ -68,18 +71,43 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
             exported = export_all(student, calibration.pcm, contract, writer.path)
         hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
-        say("quantize: parity of every file with the eager student, each in its own runtime")
-        outputs = _run_all(student, trial, contract, writer.path)
-        hops = parity.compare(outputs, trial.recordings, config)
-        writer.write_json(PARITY, _evidence(hops, outputs, trial))
-        _require(hops, writer.path, work / _REJECTED)
+        trial = _trial(dataset, config)
+        _check_parity(config, student, trial, writer, work / _REJECTED)
+        sources = fidelity.Sources(exported.quantised, student, TextSpace.open(inputs.student), writer.path)
+        _measure_fidelity(config, dataset, sources, trial, writer)
         description = _describe(config, inputs, contract).model_copy(update={"tensors": exported.tensors})
         return writer.commit(description)
 
 
-def _run_all(student: Student, trial: Clips, contract: AudioContract, folder: Path) -> dict[str, Outputs]:
-    features = np.ascontiguousarray(log_mel(trial.pcm, contract)[:, None])
-    return {parity.EAGER: eager(student, features), **parity.run_files(folder, features, trial)}
+def _trial(dataset: Dataset, config: QuantizeConfig) -> Trial:
+    """Clips of validation recordings, as many as the config asks for."""
+    clips = spread_clips(dataset, Split.VAL, config.parity_clips, config.seed)
+    by_id = {recording.id: recording for recording in dataset.of(Split.VAL)}
+    features = np.ascontiguousarray(log_mel(clips.pcm, dataset.contract)[:, None])
+    return Trial(clips, features, tuple(by_id[name] for name in clips.recordings))
+
+
+def _check_parity(
+    config: QuantizeConfig, student: Student, trial: Trial, writer: ArtifactWriter, rejected: Path
+) -> None:
+    say("quantize: parity of every file with the eager student, each in its own runtime")
+    files = parity.run_files(writer.path, trial.features, trial.clips)
+    outputs = {parity.EAGER: eager(student, trial.features), **files}
+    hops = parity.compare(outputs, trial.clips.recordings, config)
+    writer.write_json(PARITY, _evidence(hops, outputs, trial.clips))
+    _require(hops, writer.path, rejected)
+
+
+def _measure_fidelity(
+    config: QuantizeConfig,
+    dataset: Dataset,
+    sources: fidelity.Sources,
+    trial: Trial,
+    writer: ArtifactWriter,
+) -> None:
+    say("quantize: fidelity of every layer and of the embedding on validation recordings")
+    found = fidelity.measure(sources, hear(writer.path, dataset), trial, config.seed)
+    writer.write_json(FIDELITY, found.model_dump(mode="json"))
 
 
 def _evidence(hops: list[parity.Hop], outputs: dict[str, Outputs], trial: Clips) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from acula_edge.artifact import Parent
 from acula_edge.bench.results import Performance
 from acula_edge.evidence import limits
 from acula_edge.evidence.facts import DataFacts
+from acula_edge.evidence.fidelity import Fidelity
 from acula_edge.evidence.results import Accuracy, Frozen
 
 
@@ -34,7 +35,7 @@ class Hop(Frozen):
 
 
 class Report(Frozen):
-    """Everything that is known about one build."""
+    """Everything that is known about one build; reports from before fidelity.json have none."""
 
     verdict: str
     notice: str
@@ -44,6 +45,7 @@ class Report(Frozen):
     performance: Performance
     ops: dict[str, Ops]
     parity: tuple[Hop, ...]
+    fidelity: Fidelity | None = None
     limitations: tuple[str, ...]
     parents: tuple[Parent, ...]
 

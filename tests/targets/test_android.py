@@ -36,6 +36,7 @@ FILES = {
     "AculaContract.kt",
     "ops.json",
     "parity.json",
+    "fidelity.json",
 }
 
 

@@ -1,0 +1,187 @@
+"""Layers of a quantised PT2E graph: walked one by one, each in INT8 or, where it is asked, in float."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Interpreter, Node
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+_ATEN = torch.ops.aten
+_KINDS: Mapping[Any, str] = {
+    _ATEN.conv2d.default: "conv",
+    _ATEN.linear.default: "linear",
+    _ATEN.mean.dim: "mean",
+    _ATEN.add.Tensor: "add",
+}
+_WEIGHTED = ("conv", "linear")
+_ACTIVATIONS = (_ATEN.hardtanh.default, _ATEN.relu.default)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An INT8 grid: real = scale * (q - zero_point), q from `low` to `high`."""
+
+    scale: float
+    zero_point: int
+    low: int
+    high: int
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest real value that it holds without clipping."""
+        half = self.scale / 2
+        return (
+            self.scale * (self.low - self.zero_point) - half,
+            self.scale * (self.high - self.zero_point) + half,
+        )
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator with its activation, as the float student names its module.
+
+    `nodes` are operator, activation, rounding and what later layers read, as far as it has them; `grid`
+    is that of its output and `weight` the node of its quantised weight, each None where it stays float.
+    """
+
+    name: str
+    kind: str
+    nodes: tuple[Node, ...]
+    grid: Grid | None
+    weight: Node | None
+
+    @property
+    def op(self) -> Node:
+        """The operator."""
+        return self.nodes[0]
+
+    @property
+    def value(self) -> Node:
+        """What later layers read: real values, on the grid if there is one."""
+        return self.nodes[-1]
+
+
+def layers_of(quantised: GraphModule) -> tuple[Layer, ...]:
+    """Convolutions, linear layers, means and additions, in the order in which they run."""
+    return tuple(_layer(node) for node in quantised.graph.nodes if node.target in _KINDS)
+
+
+def _layer(node: Node) -> Layer:
+    kind, nodes, grid = _KINDS[node.target], _activated(node), None
+    rounding = next((user for user in nodes[-1].users if is_call(user, "quantize_per_tensor")), None)
+    if rounding is not None:
+        grid = grid_of(rounding)
+        nodes += [rounding, next(iter(rounding.users))]
+    return Layer(_name(node, kind), kind, tuple(nodes), grid, _quantised_weight(node, kind))
+
+
+def _quantised_weight(node: Node, kind: str) -> Node | None:
+    weight = node.args[1] if kind in _WEIGHTED else None
+    return weight if isinstance(weight, Node) and is_call(weight, "dequantize") else None
+
+
+def grid_of(rounding: Node) -> Grid:
+    """The grid of a node that quantises a tensor as a whole."""
+    scale, zero_point, low, high = rounding.args[1:5]
+    return Grid(float(scale), int(zero_point), int(low), int(high))  # type: ignore[arg-type]
+
+
+def _activated(node: Node) -> list[Node]:
+    user = next(iter(node.users))
+    return [node, user] if len(node.users) == 1 and user.target in _ACTIVATIONS else [node]
+
+
+def _name(node: Node, kind: str) -> str:
+    """The module that a person would leave float: a convolution's is the one that holds its ReLU6 too."""
+    stack = list(node.meta["nn_module_stack"].values())
+    path = str(stack[-1][0]).removeprefix("L['self'].")
+    if kind == "conv":
+        return path.rpartition(".")[0]
+    return path if kind == "linear" else f"{path} {kind}".strip()
+
+
+def is_call(node: Node, name: str) -> bool:
+    """Whether a node calls an operator whose name begins so."""
+    return node.op == "call_function" and str(node.target).partition(".")[2].startswith(name)
+
+
+class Walk(Interpreter):
+    """Runs a quantised graph and keeps every value; `floats` names layers that run in float.
+
+    `weights` holds their float weights, as `float_weights` gives them. With `everything` the whole graph
+    is the float network: nothing is rounded, the input neither.
+    """
+
+    def __init__(
+        self,
+        graph: GraphModule,
+        weights: Mapping[str, Tensor],
+        floats: Collection[str] = (),
+        everything: bool = False,
+    ) -> None:
+        super().__init__(graph, garbage_collect_values=False)
+        chosen = [layer for layer in layers_of(graph) if everything or layer.name in floats]
+        self._weights = {layer.weight: weights[layer.name] for layer in chosen if layer.weight}
+        self._unrounded = {layer.value.all_input_nodes[0] for layer in chosen if layer.grid}
+        self._everything = everything
+
+    def values(self, features: Tensor, known: Mapping[Node, Any] | None = None) -> dict[Node, Any]:
+        """The value of every node for features (n, 1, n_mels, n_frames); those in `known` are taken over."""
+        with torch.no_grad():
+            self.run(features, initial_env=dict(known or {}))
+        return dict(self.env)
+
+    def alone(self, layer: Layer, values: Mapping[Node, Any]) -> Tensor:
+        """What one layer gives for the inputs that it has in `values`."""
+        self.env = dict(values)
+        with torch.no_grad():
+            for node in (layer.weight, *layer.nodes):
+                if node is not None:
+                    self.env[node] = self.run_node(node)
+        found: Tensor = self.env[layer.value]
+        return found
+
+    def run_node(self, n: Node) -> Any:
+        """A weight or a rounding of a float layer is left out; all else runs as it is."""
+        if n in self._weights:
+            return self._weights[n]
+        if is_call(n, "dequantize_per_tensor"):
+            (rounding,) = n.all_input_nodes
+            if self._everything or rounding in self._unrounded:
+                return self.env[rounding.all_input_nodes[0]]
+        return super().run_node(n)
+
+
+def float_weights(student: nn.Module, layers: Collection[Layer]) -> dict[str, Tensor]:
+    """The float weight of each convolution (batch normalisation folded in) and linear layer, by name."""
+    found = {}
+    for layer in layers:
+        if layer.kind == "linear":
+            weight = student.get_submodule(layer.name).weight
+            assert isinstance(weight, Tensor)
+            found[layer.name] = weight.detach()
+        elif layer.kind == "conv":
+            found[layer.name] = _folded(student.get_submodule(layer.name))
+    return found
+
+
+def _folded(block: nn.Module) -> Tensor:
+    (convolution,) = (module for module in block.modules() if isinstance(module, nn.Conv2d))
+    (norm,) = (module for module in block.modules() if isinstance(module, nn.BatchNorm2d))
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    weight, _ = fuse_conv_bn_weights(
+        convolution.weight,
+        convolution.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        norm.weight,
+        norm.bias,
+    )
+    return weight.detach()
