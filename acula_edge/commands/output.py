@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
+NOTICE = "Research software, not a medical device."
+
 
 def print_json(value: Any) -> None:
     """One JSON document."""

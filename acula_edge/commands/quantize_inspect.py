@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acula_edge.commands.options import Json
-from acula_edge.commands.output import print_json, print_rows
+from acula_edge.commands.output import NOTICE, print_json, print_rows
 
 if TYPE_CHECKING:
     from acula_edge.evidence.tables import Cell, Table
@@ -36,6 +36,7 @@ def inspect(
         return
     for table in (geometry_table(found), layer_table(found)):
         _print(table)
+    print(NOTICE)
 
 
 def _print(table: Table) -> None:
