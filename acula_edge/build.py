@@ -280,7 +280,7 @@ def _run_distill(config: DistillConfig, inputs: Inputs, out: Path) -> Artifact:
 def _run_quantize(config: QuantizeConfig, inputs: Inputs, out: Path) -> Artifact:
     from quantize.stage import QuantizeInputs, run
 
-    return run(config, QuantizeInputs(inputs[ArtifactKind.STUDENT], inputs[ArtifactKind.DATASET]), out)
+    return run(config, QuantizeInputs(*(inputs[kind] for kind in _QUANTIZE_PARENTS)), out)
 
 
 def _run_target(config: TargetConfig, inputs: Inputs, out: Path) -> Artifact:
@@ -295,13 +295,14 @@ def _run_bench(config: BenchConfig, inputs: Inputs, out: Path) -> Artifact:
     return run(config, BenchInputs(*(inputs[kind] for kind in _BENCH_PARENTS)), out)
 
 
+_QUANTIZE_PARENTS = (ArtifactKind.STUDENT, ArtifactKind.DATASET, ArtifactKind.TEACHER)
 _BENCH_PARENTS = (ArtifactKind.BUNDLE, ArtifactKind.DATASET, ArtifactKind.TEACHER, ArtifactKind.QUANTIZED)
 
 STAGES: tuple[Stage, ...] = (
     Stage(ArtifactKind.DATASET, "data", (), _run_data),
     Stage(ArtifactKind.TEACHER, "teacher", (ArtifactKind.DATASET,), _run_teacher),
     Stage(ArtifactKind.STUDENT, "distill", (ArtifactKind.TEACHER, ArtifactKind.DATASET), _run_distill),
-    Stage(ArtifactKind.QUANTIZED, "quantize", (ArtifactKind.STUDENT, ArtifactKind.DATASET), _run_quantize),
+    Stage(ArtifactKind.QUANTIZED, "quantize", _QUANTIZE_PARENTS, _run_quantize),
     Stage(ArtifactKind.BUNDLE, "target", (ArtifactKind.QUANTIZED, ArtifactKind.DATASET), _run_target),
     Stage(
         ArtifactKind.REPORT,

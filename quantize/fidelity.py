@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from acula_edge.artifact import Artifact
 from acula_edge.data.metrics import logit_slices, task_score
 from acula_edge.data.recording import Recording
 from acula_edge.data.spread import Clips
@@ -17,17 +18,18 @@ from acula_edge.data.tasks import Task
 from acula_edge.evidence import zero_shot
 from acula_edge.evidence.accuracy import evaluate
 from acula_edge.evidence.fidelity import Fidelity, Geometry
-from acula_edge.evidence.geometry import cka, nearest, neighbour_overlap, overlap, unit_rows
+from acula_edge.evidence.geometry import cka, neighbour_overlap
 from acula_edge.evidence.results import Accuracy
 from acula_edge.students.space import TextSpace
 from quantize.hearing import FLOAT, INT8, PANEL, Heard
+from quantize.reports import report_rows, searches
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
 
 RESAMPLES = 1000  # of the patients, for intervals
-DEPTH = 10  # neighbours, and reports, that are compared
+DEPTH = 10  # neighbours that are compared
 PTE_LAYERS, TFLITE_LAYERS = "model.pte", "model.tflite"
 
 Floats = NDArray[np.float32]
@@ -35,12 +37,20 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sources:
-    """What is compared: the graph before lowering, the student, its text space, and the files in `folder`."""
+    """What is compared: the graph before lowering, the student, its text space, and the files in `folder`.
+
+    A `teacher` knows the reports of validation recordings.
+    """
 
     quantised: GraphModule
     student: nn.Module
     space: TextSpace
     folder: Path
+    teacher: Artifact | None
+
+    def reports(self, recordings: Sequence[Recording]) -> dict[int, Floats]:
+        """The report (E,) of each recording that has one, by its position; none without a teacher."""
+        return report_rows(self.teacher, self.space, recordings) if self.teacher else {}
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,8 @@ def measure(sources: Sources, heard: Heard, trial: Trial, seed: int) -> Fidelity
         clips=len(trial.features),
         accuracy=evaluate(heard.tasks, cohort, heard.logits, PANEL, RESAMPLES, seed),
         zero_shot=_zero_shot(heard, sources.space, seed),
-        geometry=tuple(geometry(name, heard.embedding, sources.space.reports) for name in INT8),
+        geometry=tuple(geometry(name, heard.embedding) for name in INT8),
+        report_search=searches(heard, sources.reports(heard.recordings)),
         layers={PTE_LAYERS: scan.layers, TFLITE_LAYERS: tflite},
         float_effects=scan.effects,
     )
@@ -89,12 +100,10 @@ def mean_auroc(tasks: Sequence[Task], recordings: Sequence[Recording], logits: F
     return float(np.mean(found)) if found else None
 
 
-def geometry(name: str, embedding: Mapping[str, Floats], reports: Floats) -> Geometry:
-    """One INT8 file's embeddings (n, E) against those of the float one; `reports` (m, E) have length 1."""
+def geometry(name: str, embedding: Mapping[str, Floats]) -> Geometry:
+    """One INT8 file's embeddings (n, E), n >= 2, against those of the float one."""
     one, other = embedding[FLOAT], embedding[name]
     depth = min(DEPTH, len(one) - 1)
-    told = len(reports) > DEPTH
-    found = [nearest(unit_rows(part) @ reports.T, DEPTH) for part in (one, other)] if told else []
     return Geometry(
         system=name,
         title=next(system.title for system in PANEL.systems if system.name == name),
@@ -102,8 +111,6 @@ def geometry(name: str, embedding: Mapping[str, Floats], reports: Floats) -> Geo
         depth=depth,
         neighbour_overlap=neighbour_overlap(one, other, depth),
         neighbour_chance=depth / (len(one) - 1),
-        first_report=float((found[0][:, 0] == found[1][:, 0]).mean()) if told else None,
-        report_overlap=overlap(*found) if told else None,
     )
 
 

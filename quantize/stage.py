@@ -41,10 +41,20 @@ _REJECTED = "rejected"
 
 @dataclass(frozen=True)
 class QuantizeInputs:
-    """The float student, and the Dataset with the calibration and parity clips."""
+    """The float student, and the Dataset with the calibration and parity clips.
+
+    `teacher` knows the reports of the validation recordings, which no student keeps.
+    """
 
     student: Artifact
     dataset: Artifact
+    teacher: Artifact | None = None
+
+    @property
+    def given(self) -> tuple[Artifact, ...]:
+        """The artifacts that the stage is given."""
+        given = (self.student, self.dataset, self.teacher)
+        return tuple(artifact for artifact in given if artifact is not None)
 
 
 def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
@@ -73,7 +83,8 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
         trial = _trial(dataset, config)
         _check_parity(config, student, trial, writer, work / _REJECTED)
-        sources = fidelity.Sources(exported.quantised, student, TextSpace.open(inputs.student), writer.path)
+        space = TextSpace.open(inputs.student)
+        sources = fidelity.Sources(exported.quantised, student, space, writer.path, inputs.teacher)
         _measure_fidelity(config, dataset, sources, trial, writer)
         description = _describe(config, inputs, contract).model_copy(update={"tensors": exported.tensors})
         return writer.commit(description)
@@ -153,8 +164,8 @@ def _converting(log: Path) -> Iterator[None]:
 def _describe(config: QuantizeConfig, inputs: QuantizeInputs, contract: AudioContract) -> Description:
     return Description(
         kind=ArtifactKind.QUANTIZED,
-        key=key_of(ArtifactKind.QUANTIZED, config, [inputs.student.digest, inputs.dataset.digest]),
-        parents=(inputs.student.parent, inputs.dataset.parent),
+        key=key_of(ArtifactKind.QUANTIZED, config, [artifact.digest for artifact in inputs.given]),
+        parents=tuple(artifact.parent for artifact in inputs.given),
         contract=contract.model_dump(mode="json"),
         config=config.model_dump(mode="json"),
         data=inputs.dataset.manifest.data,

@@ -59,7 +59,7 @@ def test_a_version_is_the_same_in_any_folder(copy: Path, monkeypatch: pytest.Mon
         ("acula_edge/evaluation/__init__.py", {ArtifactKind.EVALUATION}),
         (
             "acula_edge/evidence/__init__.py",
-            {ArtifactKind.REPORT, ArtifactKind.EVALUATION, ArtifactKind.SEARCH},
+            {ArtifactKind.QUANTIZED, ArtifactKind.REPORT, ArtifactKind.EVALUATION, ArtifactKind.SEARCH},
         ),
         ("acula_edge/contract.py", set(ArtifactKind)),
         ("acula_edge/data/__init__.py", set(ArtifactKind)),

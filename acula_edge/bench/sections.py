@@ -7,7 +7,7 @@ from acula_edge.bench.report import Hop, Ops, Report
 from acula_edge.bench.results import Timing
 from acula_edge.evidence.charts import accuracy_chart
 from acula_edge.evidence.fidelity import Fidelity
-from acula_edge.evidence.fidelity_tables import geometry_table, layer_table
+from acula_edge.evidence.fidelity_tables import fidelity_tables
 from acula_edge.evidence.page import Page, Section
 from acula_edge.evidence.results import Accuracy
 from acula_edge.evidence.sections import accuracy_table, data_section, difference_table, provenance_table
@@ -135,14 +135,14 @@ def fidelity_section(found: Fidelity) -> Section:
     """What INT8 did to scores, embedding and layers."""
     paragraphs = (
         "An INT8 model can keep its scores and lose the geometry of its embedding. CKA (linear) and the "
-        "neighbours by cosine compare embeddings; reports are those of the training recordings. Differences "
+        "neighbours by cosine compare embeddings. Differences "
         "are paired over patients, with 95 % intervals.",
         "Layers: signal to quantisation noise in decibels, of a layer alone (float inputs) and with all "
         "layers before it in INT8; the share of float values outside the grid; how many output channels have "
         "a weight scale within one octave of the largest, within the next, and so on; and what the graph "
         "gains if this layer alone stays float: mean AUROC, and the share of the embedding's squared error.",
     )
-    return Section("INT8 fidelity", paragraphs, tables=(geometry_table(found), layer_table(found)))
+    return Section("INT8 fidelity", paragraphs, tables=fidelity_tables(found))
 
 
 def _limits(report: Report) -> Section:

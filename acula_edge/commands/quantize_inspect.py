@@ -27,14 +27,14 @@ def inspect(
     """
     from acula_edge.artifact import Artifact
     from acula_edge.evidence.fidelity import Fidelity
-    from acula_edge.evidence.fidelity_tables import geometry_table, layer_table
+    from acula_edge.evidence.fidelity_tables import fidelity_tables
 
     artifact = Artifact.open(model)
     found = Fidelity.model_validate(artifact.read_json("fidelity.json"))
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
-    for table in (geometry_table(found), layer_table(found)):
+    for table in fidelity_tables(found):
         _print(table)
     print(NOTICE)
 

@@ -52,8 +52,6 @@ class Geometry(Frozen):
     """One INT8 file's embeddings against the float ones.
 
     `neighbour_overlap` is the mean share of the `depth` nearest recordings that both have in common.
-    `first_report` is the share of recordings whose nearest training report is the same, `report_overlap`
-    that of their `depth` nearest reports; None where the text space holds no more reports than that.
     """
 
     system: str
@@ -62,12 +60,25 @@ class Geometry(Frozen):
     depth: int
     neighbour_overlap: float
     neighbour_chance: float
-    first_report: float | None
-    report_overlap: float | None
+
+
+class ReportSearch(Frozen):
+    """From a recording to its own report among all different ones: hits among the first 1, 5 and 10."""
+
+    system: str
+    title: str
+    recordings: int
+    candidates: int
+    recall: dict[str, float]
+    chance: dict[str, float]
+    median_rank: float
 
 
 class Fidelity(Frozen):
-    """fidelity.json. Scores and geometry are over `recordings`, layers and float effects over `clips`."""
+    """fidelity.json. Scores and geometry are over `recordings`, layers and float effects over `clips`.
+
+    `report_search` is empty where no teacher was at hand: its reports are kept in no student.
+    """
 
     recordings: int
     patients: int
@@ -75,5 +86,6 @@ class Fidelity(Frozen):
     accuracy: Accuracy
     zero_shot: Accuracy | None
     geometry: tuple[Geometry, ...]
+    report_search: tuple[ReportSearch, ...]
     layers: dict[str, tuple[LayerFidelity, ...]]
     float_effects: tuple[FloatEffect, ...]

@@ -13,8 +13,8 @@ def geometry_table(found: Fidelity) -> Table:
     rows = [(Cell(one.title), *_geometry(one), *_scores(found, one.system)) for one in found.geometry]
     depth = found.geometry[0].depth if found.geometry else 0
     header = (
-        *("file", "CKA", f"neighbours kept of {depth}", "nearest report kept"),
-        *("reports kept", "AUROC", "difference", "zero-shot AUROC", "difference"),
+        *("file", "CKA", f"neighbours kept of {depth}"),
+        *("AUROC", "difference", "zero-shot AUROC", "difference"),
     )
     caption = f"INT8 against float on {found.recordings} validation recordings of {found.patients} patients"
     return Table(caption, header, tuple(rows))
@@ -24,8 +24,6 @@ def _geometry(one: Geometry) -> tuple[Cell, ...]:
     return (
         Cell(f"{one.cka:.4f}"),
         Cell(f"{one.neighbour_overlap:.3f}", f"chance {one.neighbour_chance:.3f}"),
-        Cell(_share(one.first_report)),
-        Cell(_share(one.report_overlap)),
     )
 
 
@@ -43,6 +41,26 @@ def _scores(found: Fidelity, system: str) -> tuple[Cell, ...]:
 
 def _gained(estimate: Estimate) -> Cell:
     return Cell(signed(estimate), interval(estimate, "+"))
+
+
+def search_table(found: Fidelity) -> Table:
+    """How often a recording finds its own report among the first ones."""
+    rows = [
+        (
+            Cell(one.title),
+            *(Cell(f"{hit:.3f}", f"chance {one.chance[depth]:.3f}") for depth, hit in one.recall.items()),
+            Cell(f"{one.median_rank:g}", f"of {one.candidates}"),
+        )
+        for one in found.report_search
+    ]
+    depths = [f"among the first {depth}" for depth in (found.report_search[0].recall if rows else ())]
+    return Table("From a recording to its own report", ("file", *depths, "median rank"), tuple(rows))
+
+
+def fidelity_tables(found: Fidelity) -> tuple[Table, ...]:
+    """All of them that have rows."""
+    tables = (geometry_table(found), search_table(found), layer_table(found))
+    return tuple(table for table in tables if table.rows)
 
 
 def layer_table(found: Fidelity) -> Table:
@@ -90,7 +108,3 @@ def _effect(effect: FloatEffect | None) -> tuple[Cell, ...]:
 
 def _decibels(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.1f}"
-
-
-def _share(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.3f}"

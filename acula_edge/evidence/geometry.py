@@ -51,18 +51,9 @@ def neighbour_overlap(x: NDArray[np.floating], y: NDArray[np.floating], depth: i
     Ties are broken by the order of the rows, the same in both.
     """
     depth = min(depth, len(x) - 1)
-    return overlap(*(nearest(_cosines(part), depth) for part in (x, y)))
-
-
-def nearest(closeness: NDArray[np.floating], depth: int) -> NDArray[np.intp]:
-    """For each row of (n, m) the `depth` columns with the largest values, the largest first."""
-    return np.argsort(-closeness, axis=1, kind="stable")[:, :depth]
-
-
-def overlap(one: NDArray[np.intp], other: NDArray[np.intp]) -> float:
-    """Mean share of the entries of each row (n, depth) that the same row of the other has too."""
-    shared = [np.intersect1d(*rows).size for rows in zip(one, other, strict=True)]
-    return float(np.mean(shared) / one.shape[1])
+    first, second = (np.argsort(-_cosines(part), axis=1, kind="stable")[:, :depth] for part in (x, y))
+    shared = [np.intersect1d(one, other).size for one, other in zip(first, second, strict=True)]
+    return float(np.mean(shared) / depth)
 
 
 def _cosines(x: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
 
-from acula_edge.artifact import Artifact
+from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.metrics import logit_slices
 from acula_edge.evidence.fidelity import Fidelity
 from acula_edge.evidence.fidelity_tables import geometry_table, layer_table
 from acula_edge.frontend import log_mel
 from acula_edge.runtime.runner import open_runner
-from acula_edge.students.space import unit_rows
-from quantize.fidelity import geometry, mean_auroc
+from acula_edge.students.space import TextSpace
+from quantize.fidelity import mean_auroc
 from quantize.hearing import FLOAT, Heard, hear
+from quantize.reports import report_rows, searches
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +69,36 @@ def test_geometry_is_its_definition(found: Fidelity, heard: Heard) -> None:
         expected = (gram[0] * gram[1]).sum() / np.linalg.norm(gram[0]) / np.linalg.norm(gram[1])
         assert one.cka == pytest.approx(expected, abs=1e-6)
         assert one.neighbour_chance <= one.neighbour_overlap <= 1
-        assert one.first_report is None  # this student's text space has four reports
 
 
-def test_reports_are_compared_where_there_are_enough() -> None:
+def test_a_recording_finds_its_own_report_among_those_that_the_teacher_knows(
+    heard: Heard, tmp_path: Path
+) -> None:
+    """A teacher that told, of every second recording, its report; ranks by numpy."""
     rng = np.random.default_rng(0)
-    embedding = {FLOAT: rng.normal(size=(20, 8)).astype(np.float32)}
-    embedding["int8_pte"] = embedding[FLOAT] + rng.normal(scale=0.3, size=(20, 8)).astype(np.float32)
-    reports = unit_rows(rng.normal(size=(40, 8)))
-    found = geometry("int8_pte", embedding, reports)
-    ranks = [np.argsort(-(unit_rows(embedding[name]) @ reports.T))[:, :10] for name in (FLOAT, "int8_pte")]
-    same = [a[0] == b[0] for a, b in zip(*ranks, strict=True)]
-    shared = [len(set(a) & set(b)) / 10 for a, b in zip(*ranks, strict=True)]
-    assert found.first_report == pytest.approx(np.mean(same))
-    assert found.report_overlap == pytest.approx(np.mean(shared))
-    assert 0 < np.mean(shared) < 1
+    dim = heard.embedding[FLOAT].shape[1]
+    basis, _ = np.linalg.qr(rng.normal(size=(192, dim)))
+    space = TextSpace(basis.astype(np.float32), {}, 1.0)
+    told = {
+        row: (heard.embedding[FLOAT][row] @ basis.T + rng.normal(scale=0.3, size=192)).astype(np.float32)
+        for row in range(0, len(heard.recordings), 2)
+    }
+    with ArtifactWriter(tmp_path / "teacher") as writer:
+        named = {f"report.{heard.recordings[row].id}": text for row, text in told.items()}
+        save_file(named, writer.path / "targets.safetensors")
+        teacher = writer.commit(Description(kind=ArtifactKind.TEACHER, key="told"))
+    rows = report_rows(teacher, space, heard.recordings)
+    assert set(rows) == set(told)
+    texts = {heard.recordings[row].report: rows[row] for row in sorted(rows, reverse=True)}
+    first = []
+    for row in rows:
+        cosines = {said: float(heard.embedding["int8_pte"][row] @ text) for said, text in texts.items()}
+        first.append(max(cosines, key=lambda said: cosines[said]) == heard.recordings[row].report)
+    found = {one.system: one for one in searches(heard, rows)}
+    assert found["int8_pte"].recall["1"] == pytest.approx(np.mean(first))
+    assert found["int8_pte"].candidates == len(texts)
+    assert found[FLOAT].recall["1"] > found[FLOAT].chance["1"]
+    assert searches(heard, {}) == ()
 
 
 def test_mean_auroc_leaves_out_tasks_of_one_class(heard: Heard) -> None:
