@@ -77,8 +77,10 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
         say("quantize: converting to .pte, .tflite and .onnx")
         with _converting(work / _LOG):
             from quantize.export import export_all
+            from quantize.graph_file import save_graph
 
             exported = export_all(student, calibration.pcm, contract, writer.path)
+            save_graph(exported.quantised, writer.path)
         hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
         trial = _trial(dataset, config)

@@ -53,6 +53,9 @@ class TfliteGraph:
         self._interpreter.allocate_tensors()
         self._details = {found["index"]: found for found in self._interpreter.get_tensor_details()}
         self._input = self._interpreter.get_input_details()[0]["index"]
+        ops = self._interpreter._get_ops_details()
+        first = next((op["outputs"] for op in ops if op["op_name"] == "QUANTIZE"), [self._input])
+        self.features = int(first[0])  # the tensor that the network reads
         self.layers = self._layers()
 
     def run(self, item: NDArray[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acula_edge.evidence.fidelity import Fidelity, FloatEffect, Geometry, LayerFidelity
+from acula_edge.evidence.fidelity import Fidelity, FloatEffect, Geometry, LayerFidelity, ReportSearch
 from acula_edge.evidence.results import Estimate
 from acula_edge.evidence.tables import Cell, Table, cells
 from acula_edge.evidence.text import ABSENT, interval, number, signed
@@ -48,13 +48,17 @@ def search_table(found: Fidelity) -> Table:
     rows = [
         (
             Cell(one.title),
-            *(Cell(f"{hit:.3f}", f"chance {one.chance[depth]:.3f}") for depth, hit in one.recall.items()),
+            *(Cell(f"{hit:.3f}", f"chance {one.chance[depth]:.3f}") for depth, hit in _by_depth(one)),
             Cell(f"{one.median_rank:g}", f"of {one.candidates}"),
         )
         for one in found.report_search
     ]
-    depths = [f"among the first {depth}" for depth in (found.report_search[0].recall if rows else ())]
+    depths = [f"among the first {depth}" for one in found.report_search[:1] for depth, _ in _by_depth(one)]
     return Table("From a recording to its own report", ("file", *depths, "median rank"), tuple(rows))
+
+
+def _by_depth(one: ReportSearch) -> list[tuple[str, float]]:
+    return sorted(one.recall.items(), key=lambda item: int(item[0]))
 
 
 def fidelity_tables(found: Fidelity) -> tuple[Table, ...]:

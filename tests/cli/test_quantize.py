@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
+
+import pytest
 
 from acula_edge.artifact import Artifact
 from acula_edge.evidence.fidelity import Fidelity
+from quantize.bisect import Difference, Hop
 from tests.cli.conftest import Run
 
 
@@ -31,3 +36,34 @@ def test_inspect_of_something_else_says_so(run: Run, mini_dataset: Artifact) -> 
     shown = run("quantize", "inspect", str(mini_dataset.path))
     assert shown.code == 1
     assert "lists no file fidelity.json" in shown.err
+
+
+def test_bisect_names_hops_and_the_first_fault(
+    run: Run, mini_bundle: Artifact, mini_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The .onnx can not be read: the two hops that need it fail."""
+    clip = next(path for path in sorted(mini_folder.rglob("*")) if path.suffix in {".wav", ".flac", ".ogg"})
+    shutil.copytree(mini_bundle.path, tmp_path / "bundle")
+    content = bytearray((tmp_path / "bundle" / "model.onnx").read_bytes())
+    content[:64] = bytes(64)
+    (tmp_path / "bundle" / "model.onnx").write_bytes(content)
+    broken = run("quantize", "bisect", tmp_path / "bundle", clip)
+    assert broken.code == 3
+    assert "the first fault is in the hop eager float -> model.onnx" in broken.err
+    assert "model.onnx was changed after it was written" in broken.err
+    assert [row.split("  ")[1].strip() for row in broken.out.splitlines()[1:3]] == ["FAILED", "FAILED"]
+    assert broken.out.count("  ok  ") == 4
+
+    hops = [
+        Hop("a -> b", (Difference("stem", "steps", 1.0, 2.0),)),
+        Hop("b -> c", (Difference("stem", "steps", 0.0, 2.0), Difference("head", "steps", 3.0, 2.0))),
+    ]
+    monkeypatch.setattr("quantize.bisect.bisect", lambda *_: hops)
+    told = run("quantize", "bisect", mini_bundle.path, clip, "--json")
+    assert told.code == 3
+    assert "the first fault is in the hop b -> c: layer head differs by 3 (steps), bound 2" in told.err
+    found = json.loads(told.out)
+    assert [(hop["passed"], hop["first"]) for hop in found["hops"]] == [(True, None), (False, "head")]
+    assert found["changed"] == []
+    monkeypatch.setattr("quantize.bisect.bisect", lambda *_: hops[:1])
+    assert run("quantize", "bisect", mini_bundle.path, clip).code == 0

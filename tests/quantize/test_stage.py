@@ -49,7 +49,7 @@ def test_the_artifact_is_whole_and_carries_the_contract(
 ) -> None:
     handed_on = set(FLOAT_FILES)
     names = {entry.name for entry in mini_quantized.manifest.files}
-    assert names == {*MODELS, *handed_on, "ops.json", "parity.json", "fidelity.json"}
+    assert names == {*MODELS, *handed_on, "ops.json", "parity.json", "fidelity.json", "graph.safetensors"}
     for name in handed_on:
         assert mini_quantized.file(name).read_bytes() == student.file(name).read_bytes()
     assert mini_quantized.verify() == []
