@@ -51,7 +51,7 @@ def test_bisect_names_hops_and_the_first_fault(
     assert broken.code == 3
     assert "the first fault is in the hop eager float -> model.onnx" in broken.err
     assert "model.onnx was changed after it was written" in broken.err
-    assert [row.split("  ")[1].strip() for row in broken.out.splitlines()[1:3]] == ["FAILED", "FAILED"]
+    assert all("  FAILED  " in row for row in broken.out.splitlines()[1:3])
     assert broken.out.count("  ok  ") == 4
 
     hops = [
