@@ -95,6 +95,12 @@ class ClipByClip(TorchDataset[tuple[Tensor, ...]]):
             torch.from_numpy(material.texts.space.reduce(views.aligned)),
             torch.from_numpy(np.array(views.labels)),
             torch.tensor([own.get(views.recordings[index].id, -1) for index in views.owner]),
+            torch.tensor(
+                [
+                    [views.recordings[index].dataset == task.dataset for task in material.tasks]
+                    for index in views.owner
+                ]
+            ),
         ]
         self._std = torch.tensor(material.contract.normalisation.std)  # type: ignore[union-attr]
         self._features = views.features.astype(np.float32) if cached else None

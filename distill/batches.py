@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acula_edge.contract import Affine, AudioContract
+from acula_edge.data.tasks import Task
 from acula_edge.errors import ContractError
 from distill.augment_spectrogram import augment_spectrogram
 from distill.config import DistillConfig
@@ -22,11 +23,12 @@ _LEAST_SPREAD = 1e-6
 
 @dataclass(frozen=True)
 class Batch:
-    """B views. All float32 but the last two, which are int64.
+    """B views. All float32 but the last three: int64, int64 and bool.
 
     `features` (B, 1, n_mels, n_frames), `embedding` (B, D) of the teacher, standardised, its `logits`
     (B, K) and its place `aligned` (B, E) in the student's text space; `labels` (B, tasks) with -1 where
-    unknown, and `report` (B,), the row of the recording's own report, or -1.
+    unknown, `report` (B,), the row of the recording's own report, or -1, and `domain` (B, tasks), whether
+    the clip comes from the task's data set: what the teacher's head says of other sounds means nothing.
     """
 
     features: Tensor
@@ -35,6 +37,7 @@ class Batch:
     aligned: Tensor
     labels: Tensor
     report: Tensor
+    domain: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`."""
@@ -44,13 +47,23 @@ class Batch:
 class Batches:
     """The batches of each epoch over the training views, labelled or not."""
 
-    def __init__(self, views: Views, texts: Texts, contract: AudioContract, config: DistillConfig) -> None:
+    def __init__(
+        self,
+        views: Views,
+        tasks: tuple[Task, ...],
+        texts: Texts,
+        contract: AudioContract,
+        config: DistillConfig,
+    ) -> None:
         self._views, self._space, self._config = views, texts.space, config
         self._std = torch.tensor(_normalisation(contract).std)
         wide = np.asarray(views.embedding, dtype=np.float64)
         self._centre = wide.mean(axis=0).astype(np.float32)
         self._spread = np.maximum(wide.std(axis=0), _LEAST_SPREAD).astype(np.float32)
         self._report = np.array([texts.own.get(item.id, -1) for item in views.recordings], dtype=np.int64)
+        self._domain = np.array(
+            [[item.dataset == task.dataset for task in tasks] for item in views.recordings]
+        )
         self._by_clip = np.argsort(views.clip, kind="stable")
         _, self._first, self._count = np.unique(
             views.clip[self._by_clip], return_index=True, return_counts=True
@@ -76,6 +89,7 @@ class Batches:
             torch.from_numpy(self._space.reduce(views.aligned[rows])),
             torch.from_numpy(views.labels[rows]),
             torch.from_numpy(self._report[views.owner[rows]]),
+            torch.from_numpy(self._domain[views.owner[rows]]),
         )
 
 

@@ -70,19 +70,23 @@ def logit_loss(
     tasks: tuple[Task, ...],
     slices: Mapping[str, slice],
     temperature: float,
+    domain: Tensor | None = None,
 ) -> Tensor:
     """Mean over the tasks of T^2 times the divergence of student from teacher at temperature T.
 
-    Logits are (B, K). KL over classes, as in Hinton et al., "Distilling the knowledge in a neural network"
+    Logits are (B, K); `domain` (B, tasks) bool says for which clips a task's logits count, None: for all.
+    KL over classes, as in Hinton et al., "Distilling the knowledge in a neural network"
     (2015), section 2; for one logit, cross-entropy with the teacher's probability, whose least value is
     that probability's entropy.
     """
-    terms = [
-        _FORMS[task.n_logits > 1](student[:, own] / temperature, teacher[:, own] / temperature)
-        for task in tasks
-        for own in (slices[task.name],)
-    ]
-    return temperature**2 * torch.stack(terms).mean()
+    terms = []
+    for column, task in enumerate(tasks):
+        said, meant = (logits[:, slices[task.name]] / temperature for logits in (student, teacher))
+        if domain is not None:
+            said, meant = said[domain[:, column]], meant[domain[:, column]]
+        if len(said):
+            terms.append(_FORMS[task.n_logits > 1](said, meant))
+    return temperature**2 * torch.stack(terms).mean() if terms else student.sum() * 0.0
 
 
 def task_loss(logits: Tensor, labels: Tensor, tasks: tuple[Task, ...], slices: Mapping[str, slice]) -> Tensor:

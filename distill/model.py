@@ -50,7 +50,7 @@ class Terms:
             "gram": lambda: losses.gram_loss(heard.embedding, batch.embedding),
             "contrastive": lambda: losses.contrastive_loss(heard.projected, batch.embedding, sharpness),
             "logits": lambda: losses.logit_loss(
-                heard.logits, batch.logits, self.tasks, slices, config.logit_temperature
+                heard.logits, batch.logits, self.tasks, slices, config.logit_temperature, batch.domain
             ),
             "labels": lambda: losses.task_loss(heard.logits, batch.labels, self.tasks, slices),
             "semantic": lambda: losses.semantic_loss(heard.embedding, batch.aligned),

@@ -132,7 +132,7 @@ class _Search:
         heard = self.dataset.heard_with(contract)
         train_views, val_views = (self._views(heard, split, recipe) for split in (Split.TRAIN, Split.VAL))
         texts = learn_texts(self.inputs.teacher, heard.of(Split.TRAIN), recipe.student.embedding_dim)
-        steps = len(Batches(train_views, texts, heard.contract, recipe))
+        steps = len(Batches(train_views, heard.tasks, texts, heard.contract, recipe))
 
         def stop(name: str, score: float, step: int) -> None:
             if name == "validation" and hopeless(

@@ -52,7 +52,7 @@ def train(
     torch.use_deterministic_algorithms(True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = _model(config, tasks, contract, views, texts).to(device)
-    batches = Batches(views, texts, contract, config)
+    batches = Batches(views, tasks, texts, contract, config)
 
     def scores() -> Scores:
         return validation_scores(model.average.shadow, tasks, val, texts.space)

@@ -35,7 +35,7 @@ def recordings(n: int, split: Split) -> tuple[Recording, ...]:
     labels = [{}, {"two": 0}, {"two": 1}, {"three": 0}, {}, {"two": 1}, {"three": 1}, {"three": 2}]
     places = (labels[index % 8] for index in range(n))
     return tuple(
-        Recording(f"{split}{index}", "", "d", "", "", split, 4000, 0, 1, "", labels=own)
+        Recording(f"{split}{index}", "", "e" if "three" in own else "d", "", "", split, 4000, 0, 1, "", labels=own)
         for index, own in enumerate(places)
     )
 

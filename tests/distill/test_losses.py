@@ -177,6 +177,24 @@ def test_logit_loss_is_kl_and_soft_cross_entropy_at_a_temperature() -> None:
     assert float(found) == pytest.approx(heat**2 * (two + three) / 2)
 
 
+def test_logit_loss_counts_a_task_in_its_domain_only() -> None:
+    x, y = (torch.from_numpy(_rows(seed, 10, 4)) for seed in (18, 19))
+    domain = torch.arange(20).reshape(10, 2) % 3 == 0
+    student = x.clone().requires_grad_()
+    found = losses.logit_loss(student, y, TASKS, logit_slices(TASKS), 2.0, domain)
+    parts = [
+        losses.logit_loss(x[rows], y[rows], (task,), {task.name: logit_slices(TASKS)[task.name]}, 2.0)
+        for task, rows in zip(TASKS, domain.T, strict=True)
+    ]
+    assert float(found.detach()) == pytest.approx(float(sum(parts)) / 2)
+    found.backward()
+    assert student.grad is not None
+    assert student.grad[:, 0].ne(0).equal(domain[:, 0])
+    assert student.grad[:, 1:].ne(0).all(dim=1).equal(domain[:, 1])
+    nowhere = losses.logit_loss(student, y, TASKS, logit_slices(TASKS), 2.0, torch.zeros_like(domain))
+    assert float(nowhere.detach()) == 0.0
+
+
 def test_logit_loss_pulls_alike_at_every_temperature() -> None:
     """T^2 keeps the gradient's size: at a high T it is that of half the squared difference of logits."""
     x, y = _rows(20, 10, 4), _rows(21, 10, 4)

@@ -35,7 +35,7 @@ def test_an_epoch_has_each_clip_once_in_a_random_view() -> None:
     for field in ("features", "embedding", "logits", "aligned", "labels", "owner", "clip", "view"):
         array = getattr(views, field)
         array[:] = array[shuffled]
-    batches = Batches(views, small.texts(views.recordings), small.CONTRACT, small.CONFIG)
+    batches = Batches(views, small.TASKS, small.texts(views.recordings), small.CONTRACT, small.CONFIG)
     centre, spread = views.embedding[:, 0].mean(), views.embedding[:, 0].std()
     seen = []
     for epoch in range(2):
@@ -52,7 +52,7 @@ def test_an_epoch_has_each_clip_once_in_a_random_view() -> None:
 def test_rows_of_a_batch_belong_together() -> None:
     views = small.views(24, Split.TRAIN, 1, copies=2)
     texts = small.texts(views.recordings)
-    batches = Batches(views, texts, small.CONTRACT, small.CONFIG)
+    batches = Batches(views, small.TASKS, texts, small.CONTRACT, small.CONFIG)
     batch = next(iter(batches.draw(0, np.random.default_rng(0))))
     embedding = batch.embedding.numpy() * views.embedding.std(0) + views.embedding.mean(0)
     for index, row in enumerate(embedding):
@@ -61,6 +61,8 @@ def test_rows_of_a_batch_belong_together() -> None:
         assert batch.logits[index].numpy() == pytest.approx(views.logits[found])
         assert batch.labels[index].tolist() == views.labels[found].tolist()
         assert batch.aligned[index].numpy() == pytest.approx(texts.space.reduce(views.aligned[[found]])[0])
+        own = views.recordings[owner].dataset
+        assert batch.domain[index].tolist() == [task.dataset == own for task in small.TASKS]
         assert int(batch.report[index]) == texts.own.get(views.recordings[owner].id, -1)
         assert batch.features[index].shape == (1, small.N_MELS, small.CONTRACT.n_frames)
     whole = torch.cat([part.embedding for part in batches.draw(0, np.random.default_rng(0))])
@@ -72,7 +74,7 @@ def test_contract_without_normalisation_is_refused() -> None:
     views = small.views(8, Split.TRAIN, 1)
     plain = small.CONTRACT.model_copy(update={"normalisation": None})
     with pytest.raises(ContractError, match="has no normalisation"):
-        Batches(views, small.texts(views.recordings), plain, small.CONFIG)
+        Batches(views, small.TASKS, small.texts(views.recordings), plain, small.CONFIG)
 
 
 @pytest.mark.parametrize("term", LossWeights.model_fields)
