@@ -67,7 +67,6 @@ ROWS: dict[str, dict[str, Any]] = {
     "labels + own reports + light semantic": _beside_labels(reports=0.3, semantic=0.1),
     "labels + own reports + contrastive": _beside_labels(reports=0.3, contrastive=0.1),
     "labels + own reports + Gram": _beside_labels(reports=0.3, gram=0.3),
-    "labels + own reports, no mixup": _beside_labels(reports=0.3) | {"augment": AugmentConfig(mixup=0.0)},
     "labels + own reports, no spectrogram noise": _beside_labels(reports=0.3)
     | {"augment": AugmentConfig(spectrogram=_QUIET)},
     "labels + own reports, no average of weights": _beside_labels(reports=0.3) | {"ema_decay": 0.0},

@@ -33,11 +33,12 @@ CONFIG = DistillConfig(student=SHAPE, augment=QUIET, epochs=3, batch_size=8, war
 def recordings(n: int, split: Split) -> tuple[Recording, ...]:
     """Every fourth has no label; the others take part in one of the two tasks."""
     labels = [{}, {"two": 0}, {"two": 1}, {"three": 0}, {}, {"two": 1}, {"three": 1}, {"three": 2}]
-    places = (labels[index % 8] for index in range(n))
-    return tuple(
-        Recording(f"{split}{index}", "", "e" if "three" in own else "d", "", "", split, 4000, 0, 1, "", labels=own)
-        for index, own in enumerate(places)
-    )
+    found = []
+    for index in range(n):
+        own = labels[index % 8]
+        place = "e" if "three" in own else "d"
+        found.append(Recording(f"{split}{index}", "", place, "", "", split, 4000, 0, 1, "", labels=own))
+    return tuple(found)
 
 
 def views(n: int, split: Split, seed: int, copies: int = 1) -> Views:
