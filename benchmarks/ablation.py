@@ -1,15 +1,16 @@
-"""Which terms of the distillation loss are worth it? Trained on train, scored on validation.
+"""Which terms of the distillation loss are worth it? Patient-grouped 3-fold on train and validation.
 
     python benchmarks/ablation.py FOLDER TEACHER [ROW ...]
 
 TEACHER is a folder that `acula-edge teacher train --data FOLDER` wrote. Every row of ROWS, or each ROW
-named, is a loss or an augmentation for the same student, trained for the same number of epochs from SEEDS.
-The test split is never opened. A row's score is the mean over tasks and seeds of the AUROC on the validation
-patients, by the task heads and, without any label, by the text prototypes; by the heads it is the mean
-of the last epochs, so that no epoch is chosen. Neither student nor teacher has learned from a validation
-patient: a cross-validation within the teacher's own patients would favour the terms that ask it. `cosine`
-is how near the student comes to the teacher's place in the space shared with text. Rows that are in
-the result already are not run again.
+named, is a loss or an augmentation for the same student, trained for the same number of epochs. The test
+split is never opened. In each fold two thirds of the patients are trained on (an eighth of them picks the
+epoch) and the others are scored: the mean over tasks and folds of the AUROC, by the task heads and, without
+any label, by the text prototypes; `cosine` is how near the student comes to the teacher's place in the
+space shared with text, on patients that it has not seen. The teacher's probe is fitted anew in each fold,
+so that its logits know no label of a scored patient. Its encoder and its space have seen the reports
+of them all: this favours the terms `semantic`, and those that compare embeddings, if anything. Rows that
+are in the result already are not run again.
 """
 
 from __future__ import annotations
@@ -18,78 +19,146 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sweep import folds_by_patient
 
 from acula_edge.artifact import Artifact, ArtifactKind, write_json
 from acula_edge.build import BuildConfig, make
 from acula_edge.data.dataset import Dataset
+from acula_edge.data.metrics import logit_slices
 from acula_edge.data.recording import Split
+from acula_edge.data.tasks import Task
 from acula_edge.environment import environment
 from acula_edge.progress import say
+from acula_edge.teacher.probe import Embedded, fit_probe
 from distill.augment_config import AugmentConfig, SpectrogramConfig
 from distill.config import DistillConfig, LossWeights
-from distill.scoring import answers
+from distill.scoring import answers, validation_scores
 from distill.text_space import Texts, learn_texts
 from distill.training import train
 from distill.views import Views, make_views
 
 RESULTS = Path(__file__).parent / "results"
 WORK = Path(".acula-edge")
+FOLDS = 3
 STUDENT = "tiny"
 EPOCHS = 20
-LAST = 5
-SEEDS = (0, 1)
 
 
 def _beside_labels(**weights: float) -> dict[str, Any]:
     return {"weights": LossWeights.only(labels=1.0, **weights)}
 
 
+# No mixup: a view could hold another fold's clip.
+_VIEWS = AugmentConfig(mixup=0.0)
 _QUIET = SpectrogramConfig(gain_db=0.0, mel_mask=0, frame_mask=0)
+_DIRECT = {"reports": 0.3}
 ROWS: dict[str, dict[str, Any]] = {
     "labels alone": _beside_labels(),
-    "labels + own reports, no teacher": _beside_labels(reports=0.3),
+    "labels + own reports, no teacher": _beside_labels(**_DIRECT),
     "labels + logits": _beside_labels(logits=0.5),
-    "labels + light logits": _beside_labels(logits=0.1),
     "labels + semantic": _beside_labels(semantic=1.0),
-    "labels + light semantic": _beside_labels(semantic=0.1),
+    "labels + logits + semantic": _beside_labels(logits=0.5, semantic=1.0),
+    "labels + own reports + logits": _beside_labels(**_DIRECT, logits=0.5),
+    "labels + own reports + light semantic": _beside_labels(**_DIRECT, semantic=0.3),
+    "labels + own reports + logits + light semantic": _beside_labels(**_DIRECT, logits=0.5, semantic=0.3),
     "labels + embedding": _beside_labels(embedding=0.3),
     "labels + cosine": _beside_labels(cosine=0.3),
     "labels + distance": _beside_labels(distance=1.0),
     "labels + angle": _beside_labels(angle=1.0),
     "labels + Gram": _beside_labels(gram=0.3),
     "labels + contrastive": _beside_labels(contrastive=0.1),
-    "labels + logits + semantic": _beside_labels(logits=0.5, semantic=1.0),
-    "labels + own reports + logits": _beside_labels(reports=0.3, logits=0.5),
-    "labels + own reports + light semantic": _beside_labels(reports=0.3, semantic=0.1),
-    "labels + own reports + contrastive": _beside_labels(reports=0.3, contrastive=0.1),
-    "labels + own reports + Gram": _beside_labels(reports=0.3, gram=0.3),
-    "labels + own reports, no spectrogram noise": _beside_labels(reports=0.3)
-    | {"augment": AugmentConfig(spectrogram=_QUIET)},
-    "labels + own reports, no average of weights": _beside_labels(reports=0.3) | {"ema_decay": 0.0},
+    "labels + own reports, one view": _beside_labels(**_DIRECT)
+    | {"augment": _VIEWS.model_copy(update={"views": 1})},
+    "labels + own reports, no spectrogram noise": _beside_labels(**_DIRECT)
+    | {"augment": _VIEWS.model_copy(update={"spectrogram": _QUIET})},
+    "labels + own reports, no average of weights": _beside_labels(**_DIRECT) | {"ema_decay": 0.0},
 }
 
 
-def score(dataset: Dataset, train_views: Views, val: Views, texts: Texts, config: DistillConfig) -> Any:
-    """AUROC of heads and text over SEEDS, and the mean cosine to the teacher."""
-    heads, zero_shot, cosines = [], [], []
-    for seed in SEEDS:
-        own = config.model_copy(update={"seed": seed})
+def part(views: Views, recordings: np.ndarray, as_recorded: bool = False) -> Views:
+    """The views of some recordings (indices), all of them or only view 0."""
+    number = np.full(len(views.recordings), -1)
+    number[recordings] = np.arange(len(recordings))
+    rows = np.flatnonzero((number[views.owner] >= 0) & ((views.view == 0) | (not as_recorded)))
+    arrays = ("features", "embedding", "logits", "aligned", "labels", "clip", "view")
+    return replace(
+        views,
+        recordings=tuple(views.recordings[index] for index in recordings),
+        owner=number[views.owner[rows]],
+        **{name: getattr(views, name)[rows] for name in arrays},
+    )
+
+
+def refitted(tasks: tuple[Task, ...], views: Views, seen: np.ndarray, picks: np.ndarray) -> Views:
+    """The views with the logits of a probe that was fitted on the recordings `seen` alone.
+
+    `picks` chooses its strength. A task of which `seen` has one class only keeps its logits: no fold can score it.
+    """
+    vectors = _recording_means(views)
+    slices = logit_slices(tasks)
+    known, others = (
+        Embedded([views.recordings[row] for row in part], vectors[part]) for part in (seen, picks)
+    )
+    able = tuple(task for task in tasks if len(set(known.of_task(task)[1])) > 1)
+    probe = fit_probe(able, known, others)
+    columns = np.r_[tuple(slices[task.name] for task in able)]
+    logits = np.array(views.logits)
+    logits[:, columns] = views.embedding @ probe.weight.T + probe.bias
+    return replace(views, logits=logits)
+
+
+def _recording_means(views: Views) -> np.ndarray:
+    """The teacher's embedding (recordings, D) of each recording as it was recorded."""
+    rows = views.view == 0
+    sums = np.zeros((len(views.recordings), views.embedding.shape[1]), dtype=np.float32)
+    np.add.at(sums, views.owner[rows], views.embedding[rows])
+    return sums / np.bincount(views.owner[rows], minlength=len(sums))[:, None]
+
+
+def score(dataset: Dataset, views: Views, texts: Texts, config: DistillConfig) -> dict[str, Any]:
+    """Each task's AUROC in every fold, by heads and by text, and the mean cosine to the teacher."""
+    groups = [f"{item.dataset} {item.group}" for item in views.recordings]
+    fold = folds_by_patient(groups, FOLDS)
+    heads: dict[str, list[float]] = {}
+    zero_shot: dict[str, list[float]] = {}
+    cosines = []
+    for number in range(FOLDS):
+        outside = np.flatnonzero(fold != number)
+        inner = folds_by_patient([groups[row] for row in outside], 8)
+        taught = refitted(dataset.tasks, views, outside[inner > 0], outside[inner == 0])
+        held = part(views, np.flatnonzero(fold == number), as_recorded=True)
         with tempfile.TemporaryDirectory() as scratch:
-            checkpoint = Path(scratch) / "student.safetensors"
-            trained = train(own, dataset.tasks, dataset.contract, train_views, val, texts, checkpoint)
-        heads.append(float(np.mean([record.score for record in trained.history[-LAST:]])))
-        zero_shot.append(float(np.mean(list(trained.scores.zero_shot.values()))))
-        embedding = answers(trained.student, val)[0]
+            trained = train(
+                config,
+                dataset.tasks,
+                dataset.contract,
+                part(taught, outside[inner > 0], as_recorded=config.augment.views == 1),
+                part(taught, outside[inner == 0], as_recorded=True),
+                texts,
+                Path(scratch) / "student.safetensors",
+            )
+        found = validation_scores(trained.student, dataset.tasks, held, texts.space)
+        for total, own in ((heads, found.heads), (zero_shot, found.zero_shot)):
+            for task, value in own.items():
+                total.setdefault(task, []).append(round(value, 4))
+        embedding = answers(trained.student, held)[0]
         embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
-        cosines.append(float((embedding * texts.space.reduce(val.aligned)).sum(axis=1).mean()))
+        cosines.append(float((embedding * texts.space.reduce(held.aligned)).sum(axis=1).mean()))
     return {
-        name: [round(value, 4) for value in values]
-        for name, values in (("heads", heads), ("zero_shot", zero_shot), ("cosine", cosines))
+        "heads": _mean(heads),
+        "zero_shot": _mean(zero_shot),
+        "cosine": round(float(np.mean(cosines)), 4),
+        "tasks": {"heads": heads, "zero_shot": zero_shot},
     }
+
+
+def _mean(scores: dict[str, list[float]]) -> float:
+    return round(float(np.mean([np.mean(values) for values in scores.values()])), 4)
 
 
 def main(folder: Path, teacher: Path, chosen: list[str]) -> None:
@@ -98,23 +167,19 @@ def main(folder: Path, teacher: Path, chosen: list[str]) -> None:
     result = RESULTS / f"ablation_{source.manifest.config['encoder']}.json"
     rows: list[dict[str, Any]] = json.loads(result.read_text())["rows"] if result.is_file() else []
     dataset = Dataset.open(make(BuildConfig(), folder, WORK, ArtifactKind.DATASET))
-    base = DistillConfig(student=STUDENT, epochs=EPOCHS)
+    recordings = dataset.of(Split.TRAIN, Split.VAL)
+    views = make_views(dataset, source, recordings, _VIEWS, WORK / "views", "views")
+    base = DistillConfig(student=STUDENT, epochs=EPOCHS, augment=_VIEWS)
     texts = learn_texts(source, dataset.of(Split.TRAIN), base.student.embedding_dim)
-    plain = AugmentConfig(views=1)
-    val = make_views(dataset, source, dataset.of(Split.VAL), plain, WORK / "views", "val")
     for name in chosen or ROWS:
         if name in {row["name"] for row in rows}:
             continue
-        config = base.model_copy(update=ROWS[name])
-        train_views = make_views(
-            dataset, source, dataset.of(Split.TRAIN), config.augment, WORK / "views", "train"
-        )
         start = time.perf_counter()
-        found = score(dataset, train_views, val, texts, config)
+        found = score(dataset, views, texts, base.model_copy(update=ROWS[name]))
         rows.append({"name": name, **found})
-        say(f"{name}: heads {found['heads']}, zero-shot {found['zero_shot']}")
-        say(f"{name}: {time.perf_counter() - start:.0f} s")
-        about = {"student": STUDENT, "epochs": EPOCHS, "last": LAST, "seeds": len(SEEDS)}
+        seconds = time.perf_counter() - start
+        say(f"{name}: heads {found['heads']:.4f}, zero-shot {found['zero_shot']:.4f} in {seconds:.0f} s")
+        about = {"student": STUDENT, "epochs": EPOCHS, "folds": FOLDS}
         write_json(result, {**about, "rows": rows, "environment": environment()})
 
 
