@@ -97,7 +97,8 @@ def part(views: Views, recordings: np.ndarray, as_recorded: bool = False) -> Vie
 def refitted(tasks: tuple[Task, ...], views: Views, seen: np.ndarray, picks: np.ndarray) -> Views:
     """The views with the logits of a probe that was fitted on the recordings `seen` alone.
 
-    `picks` chooses its strength. A task of which `seen` has one class only keeps its logits: no fold can score it.
+    `picks` chooses its strength. A task of which `seen` has one class only keeps its logits: no fold can
+    score it.
     """
     vectors = _recording_means(views)
     slices = logit_slices(tasks)

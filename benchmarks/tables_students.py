@@ -19,7 +19,7 @@ def students(folder: Path) -> str:
     """Everything about students under `folder`; empty if nothing was measured."""
     parts = {
         "students.json": _families,
-        "ablation.json": _ablation,
+        "ablation_openwakeword.json": _ablation,
         "search.json": _search,
         "distillation.json": _speed,
         "adaptation.json": _adaptation,
@@ -98,7 +98,8 @@ def _ablation(found: dict[str, Any]) -> Iterator[str]:
     yield from (
         f"Terms of the loss, by patient-grouped {found['folds']}-fold cross-validation of "
         f"`{found['student']}`, {found['epochs']} epochs, on train and validation patients "
-        "([how](benchmarks/ablation.py)); the test split was not opened. Differences below .01 are noise.",
+        "([how](benchmarks/ablation.py)); the test split was not opened. Each row is three trainings: "
+        "differences below .02 are noise.",
         "",
     )
     rows = [
