@@ -1,0 +1,23 @@
+/* The network: constants, and one step for each layer. */
+#ifndef ACULA_NETWORK_H
+#define ACULA_NETWORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "acula_config.h"
+#include "acula_kernels.h"
+
+typedef struct {
+    const void *bytes;
+    size_t size;
+} acula_constant_t;
+
+extern const acula_weights_t acula_network_weights[ACULA_STEPS];
+extern const acula_constant_t acula_network_constants[];
+extern const int32_t acula_network_constant_count;
+
+/* Layer `step` of 0 to ACULA_STEPS - 1, in that order; `head` are the weights of the last layers. */
+void acula_network_step(int32_t step, const acula_weights_t *head, int8_t *arena);
+
+#endif

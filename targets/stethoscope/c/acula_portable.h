@@ -1,0 +1,47 @@
+/* Inner loops in plain C99. */
+#ifndef ACULA_PORTABLE_H
+#define ACULA_PORTABLE_H
+
+#include "acula_kernels.h"
+#include "acula_scale.h"
+
+/* All channels of two pixels. */
+static void acula_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x0,
+                       const int8_t *x1, int8_t *y0, int8_t *y1)
+{
+    const int32_t size = shape->row_bytes;
+    const int32_t zero = shape->out_zero;
+    const int8_t *w = weights->weights;
+    for (int32_t channel = 0; channel < shape->out_channels; ++channel) {
+        int32_t sum0 = weights->biases[channel];
+        int32_t sum1 = sum0;
+        for (int32_t k = 0; k < size; ++k) {
+            sum0 += (int32_t)x0[k] * (int32_t)w[k];
+            sum1 += (int32_t)x1[k] * (int32_t)w[k];
+        }
+        const int32_t multiplier = weights->multipliers[channel];
+        const int32_t shift = weights->shifts[channel];
+        y0[channel] = acula_int8(acula_scale(sum0, multiplier, shift) + zero);
+        y1[channel] = acula_int8(acula_scale(sum1, multiplier, shift) + zero);
+        w += size;
+    }
+}
+
+/* Channels from `channel` on of one pixel of a depthwise convolution. */
+static void acula_channels(const acula_window_t *shape, const acula_weights_t *weights,
+                           const int8_t *const *taps, int32_t channel, int8_t *y)
+{
+    const int32_t count = shape->kernel_height * shape->kernel_width;
+    const int32_t channels = shape->out_channels;
+    for (int32_t c = channel; c < channels; ++c) {
+        const int8_t *w = weights->weights + c;
+        int32_t sum = weights->biases[c];
+        for (int32_t tap = 0; tap < count; ++tap) {
+            sum += (int32_t)taps[tap][c] * (int32_t)*w;
+            w += channels;
+        }
+        y[c] = acula_int8(acula_scale(sum, weights->multipliers[c], weights->shifts[c]) + shape->out_zero);
+    }
+}
+
+#endif
