@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from acula_edge.errors import ArtifactError
 from targets.stethoscope.c_text import array, struct
+from targets.stethoscope.head import biases_of, head_of, head_tables
 from targets.stethoscope.memory import MemoryPlan
 from targets.stethoscope.network import (
     Addition,
@@ -28,7 +29,6 @@ from targets.stethoscope.network import (
 MAX_TAPS, MAX_PATCH_BYTES = 25, 64  # of acula_kernels.h
 _WORD = 4
 _MOST_SUM = 2**30  # the kernels double a sum
-_HEAD_CONVOLUTIONS = 3  # most that the last block has
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,12 @@ class NetworkSource:
     constant_bytes: int
 
 
-def head_of(network: Network) -> tuple[int, ...]:
-    """Steps of the last layers, which on-device distillation teaches: convolutions, embedding, offset, heads."""
-    weighted = [
-        step
-        for step, layer in enumerate(network.layers)
-        if not isinstance(layer, Mean)
-        and not (isinstance(layer, Addition) and isinstance(layer.other, Value))
-    ]
-    tail = [step for step in weighted if isinstance(network.layers[step], Dense | Addition)]
-    return tuple([step for step in weighted if step not in tail][-_HEAD_CONVOLUTIONS:] + tail)
-
-
 def network_source(network: Network, plan: MemoryPlan) -> NetworkSource:
     """Generate. Raises ArtifactError for a layer that the kernels can not hold."""
     writer = _Writer(network, plan)
     text = writer.text()
     head = head_of(network)
-    biases = sum(_biases(network.layers[step]).size for step in head)
+    biases = sum(biases_of(network.layers[step]) for step in head)
     return NetworkSource(text, head, biases, writer.crc, writer.constant_bytes)
 
 
@@ -86,6 +74,7 @@ class _Writer:
             + "\n".join(self._parts)
             + self._table()
             + self._blob_table()
+            + head_tables(self._network, self._head)
             + _STEP.format(cases="".join(steps))
         )
 
@@ -255,10 +244,6 @@ def _row(step: int, layer: Layer) -> str:
         constant = "0" if isinstance(layer.other, Value) else f"weights_{step}"
         return f"    {{{constant}, 0, {factors}, {layer.other_zero_point}}},\n"
     return f"    {{weights_{step}, biases_{step}, {factors}, 0}},\n"
-
-
-def _biases(layer: Layer) -> NDArray[np.int32]:
-    return layer.biases if isinstance(layer, Convolution | Depthwise | Dense) else np.zeros(0, np.int32)
 
 
 def _result(layer: Layer) -> dict[str, int]:

@@ -13,6 +13,17 @@ typedef struct {
     size_t size;
 } acula_constant_t;
 
+/* Where a layer of a head.bin may stand; words as in that file. */
+typedef struct {
+    uint32_t kind_and_shape[5];
+    uint32_t grids_and_clamp[6];
+    int32_t channels;
+    int32_t weights;
+    int32_t biases;
+} acula_site_t;
+
+extern const int32_t acula_head_steps[ACULA_HEAD_LAYERS];
+extern const acula_site_t acula_head_sites[ACULA_HEAD_LAYERS];
 extern const acula_weights_t acula_network_weights[ACULA_STEPS];
 extern const acula_constant_t acula_network_constants[];
 extern const int32_t acula_network_constant_count;
