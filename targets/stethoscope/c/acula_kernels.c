@@ -15,100 +15,178 @@
 /* Bits that an addition works with more (TFLite, add.cc). */
 #define ADD_LEFT 20
 
-static void clamp_all(const acula_window_t *shape, int8_t *made)
+static void clamp_all(const acula_window_t *shape, int32_t count, int8_t *made)
 {
     if ((shape->low > INT8_MIN) || (shape->high < INT8_MAX)) {
-        for (int32_t channel = 0; channel < shape->out_channels; ++channel) {
-            made[channel] = acula_clamp(made[channel], shape->low, shape->high);
+        for (int32_t i = 0; i < count; ++i) {
+            made[i] = acula_clamp(made[i], shape->low, shape->high);
         }
     }
 }
 
-/* One kernel row of a patch: what lies outside the map is zero. */
-static void gather_row(const acula_window_t *shape, const int8_t *given, int32_t y, int32_t x, int8_t *patch)
+static void copy(const int8_t *from, int32_t count, int8_t *to)
+{
+    for (int32_t i = 0; i < count; ++i) {
+        to[i] = from[i];
+    }
+}
+
+/* One kernel row of a patch, where a part of it lies outside the map: there is zero. */
+static void gather_edge(const acula_window_t *shape, const int8_t *row, int32_t x, int8_t *patch)
 {
     const int32_t channels = shape->in_channels;
-    for (int32_t column = 0; column < shape->kernel_width; ++column) {
-        const int32_t at = x + column;
-        if ((y < 0) || (y >= shape->in_height) || (at < 0) || (at >= shape->in_width)) {
+    for (int32_t column = x; column < x + shape->kernel_width; ++column) {
+        if ((column < 0) || (column >= shape->in_width)) {
             (void)memset(patch, shape->in_zero, (size_t)channels);
         } else {
-            const int8_t *pixel = given + (((y * shape->in_width) + at) * channels);
-            for (int32_t channel = 0; channel < channels; ++channel) {
-                patch[channel] = pixel[channel];
-            }
+            copy(row + (column * channels), channels, patch);
         }
         patch += channels;
     }
 }
 
-static const int8_t *patch_at(const acula_window_t *shape, const int8_t *given, int32_t pixel, int8_t *patch)
+static void gather(const acula_window_t *shape, const int8_t *given, int32_t y, int32_t x, int8_t *patch)
+{
+    const int32_t channels = shape->in_channels;
+    const int32_t bytes = shape->kernel_width * channels;
+    const bool inside = (x >= 0) && (x + shape->kernel_width <= shape->in_width);
+    for (int32_t row = y; row < y + shape->kernel_height; ++row) {
+        const int8_t *from = given + (row * shape->in_width * channels);
+        if ((row < 0) || (row >= shape->in_height)) {
+            (void)memset(patch, shape->in_zero, (size_t)bytes);
+        } else if (inside) {
+            copy(from + (x * channels), bytes, patch);
+        } else {
+            gather_edge(shape, from, x, patch);
+        }
+        patch += bytes;
+    }
+}
+
+/* The rows of `count` pixels, one after the other. */
+static const int8_t *rows_at(const acula_window_t *shape, const int8_t *given, int32_t pixel, int32_t count,
+                             int8_t *patches)
 {
     if (shape->direct) {
         return given + (pixel * shape->in_channels);
     }
-    const int32_t row = pixel / shape->out_width;
-    const int32_t y = (row * shape->stride_height) - shape->pad_height;
-    const int32_t x = ((pixel - (row * shape->out_width)) * shape->stride_width) - shape->pad_width;
-    const int32_t bytes = shape->kernel_width * shape->in_channels;
-    for (int32_t part = 0; part < shape->kernel_height; ++part) {
-        gather_row(shape, given, y + part, x, patch + (part * bytes));
+    for (int32_t i = 0; i < count; ++i) {
+        const int32_t row = (pixel + i) / shape->out_width;
+        const int32_t column = pixel + i - (row * shape->out_width);
+        const int32_t y = (row * shape->stride_height) - shape->pad_height;
+        const int32_t x = (column * shape->stride_width) - shape->pad_width;
+        gather(shape, given, y, x, patches + (i * shape->row_bytes));
     }
-    return patch;
+    return patches;
+}
+
+/* Channels from `channel` on of one pixel. */
+static void one_pixel(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x,
+                      int32_t channel, int8_t *y)
+{
+    for (int32_t c = channel; c < shape->out_channels; ++c) {
+        const int8_t *w = weights->weights + (c * shape->row_bytes);
+        int32_t sum = weights->biases[c];
+        for (int32_t k = 0; k < shape->row_bytes; ++k) {
+            sum += (int32_t)x[k] * (int32_t)w[k];
+        }
+        y[c] = acula_int8(acula_scale(sum, weights->multipliers[c], weights->shifts[c]) + shape->out_zero);
+    }
 }
 
 void acula_convolution(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *given,
                        int8_t *made)
 {
-    int8_t patches[2][ACULA_MAX_PATCH];
+    int8_t patches[2 * ACULA_MAX_PATCH];
     (void)memset(patches, 0, sizeof patches);
+    const int32_t channels = shape->out_channels;
+    const int32_t even = (int32_t)((uint32_t)channels & ~1u);
     const int32_t pixels = shape->out_height * shape->out_width;
     const int32_t blocks = (pixels + 1) / 2;
     for (int32_t i = 0; i < blocks; ++i) {
         const int32_t first = 2 * (shape->backwards ? (blocks - 1 - i) : i);
-        const int32_t second = (first + 1 < pixels) ? (first + 1) : first;
-        const int8_t *x0 = patch_at(shape, given, first, patches[0]);
-        const int8_t *x1 = patch_at(shape, given, second, patches[1]);
-        int8_t *y0 = made + (first * shape->out_channels);
-        int8_t *y1 = made + (second * shape->out_channels);
-        acula_rows(shape, weights, x0, x1, y0, y1);
-        clamp_all(shape, y0);
-        clamp_all(shape, y1);
+        const int32_t count = (first + 1 < pixels) ? 2 : 1;
+        const int8_t *x = rows_at(shape, given, first, count, patches);
+        int8_t *y = made + (first * channels);
+        if (count == 2) {
+            acula_rows(shape, weights, x, y);
+            one_pixel(shape, weights, x + shape->row_bytes, even, y + channels);
+        }
+        one_pixel(shape, weights, x, (count == 2) ? even : 0, y);
+        clamp_all(shape, count * channels, y);
     }
 }
 
+/* Where each number of the kernel finds its pixel; outside the map that is `zeros`. */
 static void find_taps(const acula_window_t *shape, const int8_t *zeros, const int8_t *given, int32_t y,
                       int32_t x, const int8_t **taps)
 {
     const int32_t channels = shape->in_channels;
+    const int32_t last = x + shape->kernel_width;
+    const bool inside = (x >= 0) && (last <= shape->in_width);
     const int8_t **tap = taps;
     for (int32_t row = y; row < y + shape->kernel_height; ++row) {
-        const bool inside = (row >= 0) && (row < shape->in_height);
-        for (int32_t column = x; column < x + shape->kernel_width; ++column) {
-            *tap = zeros;
-            if (inside && (column >= 0) && (column < shape->in_width)) {
-                *tap = given + (((row * shape->in_width) + column) * channels);
+        const bool known = (row >= 0) && (row < shape->in_height);
+        const int8_t *pixel = given + (((row * shape->in_width) + x) * channels);
+        for (int32_t column = x; column < last; ++column) {
+            *tap = pixel;
+            if (!known || (!inside && ((column < 0) || (column >= shape->in_width)))) {
+                *tap = zeros;
             }
+            pixel += channels;
             ++tap;
         }
+    }
+}
+
+/* The same one pixel to the right, where all stays inside. */
+static void move_taps(int32_t count, int32_t bytes, const int8_t **taps)
+{
+    for (int32_t i = 0; i < count; ++i) {
+        taps[i] += bytes;
+    }
+}
+
+/* Whether a kernel at (y, x) lies inside the map. */
+static bool lies_inside(const acula_window_t *shape, int32_t y, int32_t x)
+{
+    return (y >= 0) && (y + shape->kernel_height <= shape->in_height) && (x >= 0) &&
+           (x + shape->kernel_width <= shape->in_width);
+}
+
+static void depthwise_row(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *zeros,
+                          const int8_t *given, int32_t row, int8_t *made)
+{
+    const int8_t *taps[ACULA_MAX_TAPS];
+    const int32_t count = shape->kernel_height * shape->kernel_width;
+    const int32_t direction = shape->backwards ? -1 : 1;
+    const int32_t step = direction * shape->stride_width;
+    const int32_t y = (row * shape->stride_height) - shape->pad_height;
+    int32_t column = shape->backwards ? (shape->out_width - 1) : 0;
+    int32_t x = (column * shape->stride_width) - shape->pad_width;
+    bool was_inside = false;
+    for (int32_t i = 0; i < shape->out_width; ++i) {
+        const bool inside = lies_inside(shape, y, x);
+        if (inside && was_inside) {
+            move_taps(count, step * shape->in_channels, taps);
+        } else {
+            find_taps(shape, zeros, given, y, x, taps);
+        }
+        was_inside = inside;
+        int8_t *out = made + (((row * shape->out_width) + column) * shape->out_channels);
+        acula_channels(shape, weights, taps, out);
+        clamp_all(shape, shape->out_channels, out);
+        column += direction;
+        x += step;
     }
 }
 
 void acula_depthwise(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *zeros,
                      const int8_t *given, int8_t *made)
 {
-    const int8_t *taps[ACULA_MAX_TAPS];
     for (int32_t i = 0; i < shape->out_height; ++i) {
         const int32_t row = shape->backwards ? (shape->out_height - 1 - i) : i;
-        const int32_t y = (row * shape->stride_height) - shape->pad_height;
-        for (int32_t j = 0; j < shape->out_width; ++j) {
-            const int32_t column = shape->backwards ? (shape->out_width - 1 - j) : j;
-            const int32_t x = (column * shape->stride_width) - shape->pad_width;
-            int8_t *out = made + (((row * shape->out_width) + column) * shape->out_channels);
-            find_taps(shape, zeros, given, y, x, taps);
-            acula_channels(shape, weights, taps, 0, out);
-            clamp_all(shape, out);
-        }
+        depthwise_row(shape, weights, zeros, given, row, made);
     }
 }
 

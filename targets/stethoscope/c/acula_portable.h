@@ -5,35 +5,35 @@
 #include "acula_kernels.h"
 #include "acula_scale.h"
 
-/* All channels of two pixels. */
-static void acula_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x0,
-                       const int8_t *x1, int8_t *y0, int8_t *y1)
+/* Two pixels, their rows one after the other, by an even number of channels. */
+static void acula_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x, int8_t *y)
 {
     const int32_t size = shape->row_bytes;
     const int32_t zero = shape->out_zero;
+    const int32_t channels = shape->out_channels;
     const int8_t *w = weights->weights;
-    for (int32_t channel = 0; channel < shape->out_channels; ++channel) {
+    for (int32_t channel = 0; channel < (int32_t)((uint32_t)channels & ~1u); ++channel) {
         int32_t sum0 = weights->biases[channel];
         int32_t sum1 = sum0;
         for (int32_t k = 0; k < size; ++k) {
-            sum0 += (int32_t)x0[k] * (int32_t)w[k];
-            sum1 += (int32_t)x1[k] * (int32_t)w[k];
+            sum0 += (int32_t)x[k] * (int32_t)w[k];
+            sum1 += (int32_t)x[size + k] * (int32_t)w[k];
         }
         const int32_t multiplier = weights->multipliers[channel];
         const int32_t shift = weights->shifts[channel];
-        y0[channel] = acula_int8(acula_scale(sum0, multiplier, shift) + zero);
-        y1[channel] = acula_int8(acula_scale(sum1, multiplier, shift) + zero);
+        y[channel] = acula_int8(acula_scale(sum0, multiplier, shift) + zero);
+        y[channels + channel] = acula_int8(acula_scale(sum1, multiplier, shift) + zero);
         w += size;
     }
 }
 
-/* Channels from `channel` on of one pixel of a depthwise convolution. */
+/* All channels of one pixel of a depthwise convolution. */
 static void acula_channels(const acula_window_t *shape, const acula_weights_t *weights,
-                           const int8_t *const *taps, int32_t channel, int8_t *y)
+                           const int8_t *const *taps, int8_t *y)
 {
     const int32_t count = shape->kernel_height * shape->kernel_width;
     const int32_t channels = shape->out_channels;
-    for (int32_t c = channel; c < channels; ++c) {
+    for (int32_t c = 0; c < channels; ++c) {
         const int8_t *w = weights->weights + c;
         int32_t sum = weights->biases[c];
         for (int32_t tap = 0; tap < count; ++tap) {

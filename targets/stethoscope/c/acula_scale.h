@@ -29,7 +29,7 @@ static inline int32_t acula_high_product(int32_t a, int32_t b)
 /* x / 2^right, halves away from zero; right > 0. */
 static inline int32_t acula_shift_right(int32_t x, int32_t right)
 {
-    return (x + (x >> 31) + (int32_t)((1UL << right) >> 1)) >> right;
+    return (x - (int32_t)((uint32_t)x >> 31) + (int32_t)((1UL << right) >> 1)) >> right;
 }
 
 /* x * multiplier * 2^(shift - 31) with two roundings. */

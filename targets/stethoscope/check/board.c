@@ -67,7 +67,9 @@ __attribute__((noreturn, used)) static void board_reset(void)
 
 typedef void (*board_vector_t)(void);
 
-__attribute__((section(".vectors"), used)) static const board_vector_t vectors[16] = {
+extern const board_vector_t board_vectors[16];
+
+__attribute__((section(".vectors"), used)) const board_vector_t board_vectors[16] = {
     (board_vector_t)(uintptr_t)board_stack_top,
     board_reset,
     board_fault,
