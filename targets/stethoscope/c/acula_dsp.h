@@ -5,6 +5,9 @@
 #include "acula_kernels.h"
 #include "acula_scale.h"
 
+/* Channels that acula_rows computes at once: it leaves a rest of them. */
+#define ACULA_TOGETHER 2u
+
 /* Bytes 0 and 2 of a word as two numbers of 16 bits. */
 static inline uint32_t acula_even(uint32_t word)
 {
@@ -62,26 +65,30 @@ static inline int32_t acula_finish(int32_t sum, int32_t multiplier, int32_t shif
     if (shift < 0) {
         return acula_round(acula_high_product(sum, multiplier), -shift, zero);
     }
-    return acula_int8(acula_scale(sum, multiplier, shift) + zero);
+    return acula_saturate(acula_scale(sum, multiplier, shift) + zero);
 }
 
 /* The sums of one channel for two pixels, `gap` bytes apart. */
 static inline void acula_finish_both(int32_t sum, int32_t other, int32_t multiplier, int32_t shift,
                                      int32_t zero, int8_t *y, int32_t gap)
 {
+    int32_t steps;
+    int32_t other_steps;
     if (shift < 0) {
         const int32_t right = -shift;
-        y[0] = (int8_t)acula_round(acula_high_product(sum, multiplier), right, zero);
-        y[gap] = (int8_t)acula_round(acula_high_product(other, multiplier), right, zero);
+        steps = acula_round(acula_high_product(sum, multiplier), right, zero);
+        other_steps = acula_round(acula_high_product(other, multiplier), right, zero);
     } else {
-        y[0] = acula_int8(acula_scale(sum, multiplier, shift) + zero);
-        y[gap] = acula_int8(acula_scale(other, multiplier, shift) + zero);
+        steps = acula_saturate(acula_scale(sum, multiplier, shift) + zero);
+        other_steps = acula_saturate(acula_scale(other, multiplier, shift) + zero);
     }
+    y[0] = (int8_t)steps;
+    y[gap] = (int8_t)other_steps;
 }
 
 /* Two pixels by two channels: rows of `size` bytes, the second ones right behind the first. Two numbers of
  * each product stand for four sums, so that every load serves twice. */
-static void acula_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x, int8_t *y)
+__attribute__((noinline)) static void acula_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x, int8_t *y)
 {
     const int32_t size = shape->row_bytes;
     const int32_t zero = shape->out_zero;
@@ -141,7 +148,7 @@ static int32_t acula_channel(const acula_weights_t *weights, const int8_t *const
 }
 
 /* All channels of one pixel of a depthwise convolution, four at once. */
-static void acula_channels(const acula_window_t *shape, const acula_weights_t *weights,
+__attribute__((noinline)) static void acula_channels(const acula_window_t *shape, const acula_weights_t *weights,
                            const int8_t *const *taps, int8_t *y)
 {
     const int32_t count = shape->kernel_height * shape->kernel_width;

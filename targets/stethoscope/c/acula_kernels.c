@@ -90,7 +90,7 @@ static void one_pixel(const acula_window_t *shape, const acula_weights_t *weight
         for (int32_t k = 0; k < shape->row_bytes; ++k) {
             sum += (int32_t)x[k] * (int32_t)w[k];
         }
-        y[c] = acula_int8(acula_scale(sum, weights->multipliers[c], weights->shifts[c]) + shape->out_zero);
+        y[c] = (int8_t)acula_saturate(acula_scale(sum, weights->multipliers[c], weights->shifts[c]) + shape->out_zero);
     }
 }
 
@@ -100,7 +100,7 @@ void acula_convolution(const acula_window_t *shape, const acula_weights_t *weigh
     int8_t patches[2 * ACULA_MAX_PATCH];
     (void)memset(patches, 0, sizeof patches);
     const int32_t channels = shape->out_channels;
-    const int32_t even = (int32_t)((uint32_t)channels & ~1u);
+    const int32_t together = (int32_t)((uint32_t)channels & ~(ACULA_TOGETHER - 1u));
     const int32_t pixels = shape->out_height * shape->out_width;
     const int32_t blocks = (pixels + 1) / 2;
     for (int32_t i = 0; i < blocks; ++i) {
@@ -110,9 +110,9 @@ void acula_convolution(const acula_window_t *shape, const acula_weights_t *weigh
         int8_t *y = made + (first * channels);
         if (count == 2) {
             acula_rows(shape, weights, x, y);
-            one_pixel(shape, weights, x + shape->row_bytes, even, y + channels);
+            one_pixel(shape, weights, x + shape->row_bytes, together, y + channels);
         }
-        one_pixel(shape, weights, x, (count == 2) ? even : 0, y);
+        one_pixel(shape, weights, x, (count == 2) ? together : 0, y);
         clamp_all(shape, count * channels, y);
     }
 }
@@ -213,7 +213,7 @@ void acula_mean(const acula_mean_t *shape, const int8_t *given, int8_t *made)
             sum += (int32_t)*pixel;
             pixel += shape->channels;
         }
-        made[channel] = acula_int8(acula_scale(sum, shape->multiplier, shape->shift) + shape->out_zero);
+        made[channel] = (int8_t)acula_saturate(acula_scale(sum, shape->multiplier, shape->shift) + shape->out_zero);
     }
 }
 

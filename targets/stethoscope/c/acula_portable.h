@@ -5,14 +5,17 @@
 #include "acula_kernels.h"
 #include "acula_scale.h"
 
-/* Two pixels, their rows one after the other, by an even number of channels. */
+/* Channels that acula_rows computes at once: it leaves a rest of them. */
+#define ACULA_TOGETHER 1u
+
+/* All channels of two pixels, whose rows stand one after the other. */
 static void acula_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x, int8_t *y)
 {
     const int32_t size = shape->row_bytes;
     const int32_t zero = shape->out_zero;
     const int32_t channels = shape->out_channels;
     const int8_t *w = weights->weights;
-    for (int32_t channel = 0; channel < (int32_t)((uint32_t)channels & ~1u); ++channel) {
+    for (int32_t channel = 0; channel < channels; ++channel) {
         int32_t sum0 = weights->biases[channel];
         int32_t sum1 = sum0;
         for (int32_t k = 0; k < size; ++k) {
@@ -21,8 +24,8 @@ static void acula_rows(const acula_window_t *shape, const acula_weights_t *weigh
         }
         const int32_t multiplier = weights->multipliers[channel];
         const int32_t shift = weights->shifts[channel];
-        y[channel] = acula_int8(acula_scale(sum0, multiplier, shift) + zero);
-        y[channels + channel] = acula_int8(acula_scale(sum1, multiplier, shift) + zero);
+        y[channel] = (int8_t)acula_saturate(acula_scale(sum0, multiplier, shift) + zero);
+        y[channels + channel] = (int8_t)acula_saturate(acula_scale(sum1, multiplier, shift) + zero);
         w += size;
     }
 }
@@ -40,7 +43,7 @@ static void acula_channels(const acula_window_t *shape, const acula_weights_t *w
             sum += (int32_t)taps[tap][c] * (int32_t)*w;
             w += channels;
         }
-        y[c] = acula_int8(acula_scale(sum, weights->multipliers[c], weights->shifts[c]) + shape->out_zero);
+        y[c] = (int8_t)acula_saturate(acula_scale(sum, weights->multipliers[c], weights->shifts[c]) + shape->out_zero);
     }
 }
 

@@ -54,12 +54,13 @@ static inline int8_t acula_clamp(int32_t x, int32_t low, int32_t high)
     return (int8_t)((least > high) ? high : least);
 }
 
-static inline int8_t acula_int8(int32_t x)
+/* Kept to the range of INT8. */
+static inline int32_t acula_saturate(int32_t x)
 {
 #if defined(ACULA_DSP)
-    int32_t clamped;
-    __asm__("ssat %0, #8, %1" : "=r"(clamped) : "r"(x));
-    return (int8_t)clamped;
+    int32_t kept;
+    __asm__("ssat %0, #8, %1" : "=r"(kept) : "r"(x));
+    return kept;
 #else
     return acula_clamp(x, INT8_MIN, INT8_MAX);
 #endif
