@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 APT = "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
-COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
+COMPILER, EMULATOR, SIZE = "arm-none-eabi-gcc", "qemu-system-arm", "arm-none-eabi-size"
 # -ffp-contract=off: fused products would round the front end in another way than the golden vectors.
 CFLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections")
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Wshadow", "-Werror")

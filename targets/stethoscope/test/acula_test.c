@@ -1,6 +1,6 @@
 /* Golden clips through the library, PCM to result, bit by bit. Runs on a host and on an emulated board.
  *
- *     acula_check            read golden.bin here; print what was found; exit code 0 if all is as it must be
+ *     acula_test             read golden.bin here; print what was found; exit code 0 if all is as it must be
  *
  * A head.bin that lies here too is loaded first; golden.bin then holds the answers with that head.
  * golden.bin: u32 clips; then for each one int16 pcm[clip], int8 embedding[E], int8 logits[K].
