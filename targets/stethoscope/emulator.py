@@ -98,7 +98,9 @@ def run_test(elf: Path, core: Core, folder: Path) -> Findings:
             command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
-        raise GateError(f"{core.title}: the test did not end within {_TIMEOUT_S} s on {core.machine}") from None
+        raise GateError(
+            f"{core.title}: the test did not end within {_TIMEOUT_S} s on {core.machine}"
+        ) from None
     # Semihosting writes the test's own text to standard error.
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if done.returncode not in (_PASSED, _FAILED) or not lines:
@@ -108,7 +110,9 @@ def run_test(elf: Path, core: Core, folder: Path) -> Findings:
 
 def size_of(folder: Path) -> Size:
     """Sizes of the library's objects that `build_test` left in `folder`."""
-    objects = [path for path in sorted(folder.glob("*.o")) if path.name.startswith("acula_") or path.stem == "acula"]
+    objects = [
+        path for path in sorted(folder.glob("*.o")) if path.name.startswith("acula_") or path.stem == "acula"
+    ]
     text = _run([SIZE, "-A", *map(str, objects)], folder)
     sizes = [line.split()[:2] for line in text.splitlines() if line.startswith((".text", ".rodata"))]
     code = sum(int(size) for name, size in sizes if name.startswith(".text"))
@@ -144,6 +148,8 @@ def _instructions(ticks: int, core: Core) -> int:
 def _run(command: list[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
-        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[-200:])
+        first = next(
+            (line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[-200:]
+        )
         raise GateError(f"{command[0]} refused the sources: {first}")
     return done.stdout

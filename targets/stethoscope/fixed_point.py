@@ -32,7 +32,9 @@ def scaling_of(factors: Iterable[float], clamp: tuple[int, int]) -> Scaling:
     return Scaling(pairs[:, 0], pairs[:, 1], clamp)
 
 
-def product_scaling(given: Grid, weight_scales: Iterable[float], made: Grid, clamp: tuple[int, int]) -> Scaling:
+def product_scaling(
+    given: Grid, weight_scales: Iterable[float], made: Grid, clamp: tuple[int, int]
+) -> Scaling:
     """Of a layer with weights: input scale * weight scale / output scale for each channel."""
     return scaling_of((given.scale * float(scale) / made.scale for scale in weight_scales), clamp)
 

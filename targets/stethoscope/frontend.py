@@ -96,11 +96,7 @@ def _order(size: int, start: int, step: int) -> list[int]:
     """Which number each place starts with: the four parts hold every fourth number, and so on within."""
     if size <= 2:
         return [start + step * place for place in range(size)]
-    return [
-        place
-        for part in range(4)
-        for place in _order(size // 4, start + step * part, step * 4)
-    ]
+    return [place for part in range(4) for place in _order(size // 4, start + step * part, step * 4)]
 
 
 def _loaded(frames: NDArray[np.int16], contract: AudioContract, tables: Tables) -> tuple[Floats, Floats]:
@@ -111,9 +107,7 @@ def _loaded(frames: NDArray[np.int16], contract: AudioContract, tables: Tables) 
     return padded[..., even], padded[..., even + 1]
 
 
-def _transform(
-    z: tuple[Floats, Floats], contract: AudioContract, tables: Tables
-) -> tuple[Floats, Floats]:
+def _transform(z: tuple[Floats, Floats], contract: AudioContract, tables: Tables) -> tuple[Floats, Floats]:
     re, im = z
     points, quarter = contract.n_fft // 2, 1
     if radix_2_first(contract):
@@ -134,9 +128,7 @@ def _pairs(x: Floats) -> Floats:
     return made
 
 
-def _butterflies(
-    re: Floats, im: Floats, root: NDArray[np.int64], tables: Tables
-) -> tuple[Floats, Floats]:
+def _butterflies(re: Floats, im: Floats, root: NDArray[np.int64], tables: Tables) -> tuple[Floats, Floats]:
     def turned(part: int) -> tuple[Floats, Floats]:
         cosine, sine = tables.roots[2 * part * root], tables.roots[2 * part * root + 1]
         x, y = re[..., part, :], im[..., part, :]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -63,12 +62,13 @@ def library_files(firmware: Firmware, excerpt: Excerpt) -> dict[str, str]:
         "acula_labels.c": _labels(firmware),
         "acula_golden.c": _golden(excerpt),
     }
-    texts = {**_shipped(), **generated}
+    texts = {**shipped_files("c"), **generated}
     return {f"{'include' if name in _PUBLIC else 'src'}/{name}": text for name, text in sorted(texts.items())}
 
 
-def _shipped() -> Mapping[str, str]:
-    folder = resources.files("targets.stethoscope") / "c"
+def shipped_files(folder_name: str) -> dict[str, str]:
+    """Text of each file, by name, in a folder of this package."""
+    folder = resources.files("targets.stethoscope") / folder_name
     return {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir()}
 
 

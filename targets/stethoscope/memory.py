@@ -89,8 +89,7 @@ def plan_memory(network: Network) -> MemoryPlan:
         if best_bytes <= least:
             break
     places = tuple(
-        Place(life.value, offset, life.born, life.last_read)
-        for life, offset in zip(lives, best, strict=True)
+        Place(life.value, offset, life.born, life.last_read) for life, offset in zip(lives, best, strict=True)
     )
     return MemoryPlan(places, _directions(network, places), _aligned(best_bytes), least)
 

@@ -112,7 +112,9 @@ class _Writer:
         self._window(step, layer, 0, False)
         zero = layer.source.grid.zero_point
         self._zeros[zero] = max(self._zeros.get(zero, 0), layer.source.shape[2])
-        return f"acula_depthwise(&shape_{step}, {self._weights(step)}, {_zeros_name(zero)}, {self._ends(layer)})"
+        return (
+            f"acula_depthwise(&shape_{step}, {self._weights(step)}, {_zeros_name(zero)}, {self._ends(layer)})"
+        )
 
     def _dense(self, step: int, layer: Dense) -> str:
         self._weighted(step, layer, layer.weights, np.abs(layer.weights.astype(np.int64)).sum(1))
@@ -148,7 +150,11 @@ class _Writer:
         return f"acula_add(&shape_{step}, {self._weights(step)}, {first}, {second}, {made})"
 
     def _weighted(
-        self, step: int, layer: Convolution | Depthwise | Dense, stored: NDArray[np.int8], sizes: NDArray[np.int64]
+        self,
+        step: int,
+        layer: Convolution | Depthwise | Dense,
+        stored: NDArray[np.int8],
+        sizes: NDArray[np.int64],
     ) -> None:
         """Weights, biases and factors; a sum may not outgrow what the kernels can double."""
         most = np.abs(layer.biases.astype(np.int64)) + 128 * sizes
@@ -256,4 +262,6 @@ def _zeros_name(zero: int) -> str:
 
 
 def _refuse(layer: Layer, reason: str) -> None:
-    raise ArtifactError(f"the layer {layer.name} {reason}; the firmware can not be generated from this student")
+    raise ArtifactError(
+        f"the layer {layer.name} {reason}; the firmware can not be generated from this student"
+    )
