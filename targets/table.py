@@ -56,7 +56,7 @@ TARGETS: dict[str, Target] = {
         *(
             Target(
                 name=f"stethoscope-{core.name}",
-                description=f"Stethoscopes with an Arm {core.title}: C99 library, tested on an emulated board",
+                description=f"Stethoscope with {core.title}: C99 library, tested on an emulated board",
                 runtimes=(Runtime.TFLITE, Runtime.ONNX),
                 files=("model.tflite", "model_pcm.tflite", "model.onnx"),
                 write=partial(_stethoscope, core),

@@ -110,9 +110,7 @@ def run_test(elf: Path, core: Core, folder: Path) -> Findings:
 
 def size_of(folder: Path) -> Size:
     """Sizes of the library's objects that `build_test` left in `folder`."""
-    objects = [
-        path for path in sorted(folder.glob("*.o")) if path.name.startswith("acula_") or path.stem == "acula"
-    ]
+    objects = sorted(folder.glob("acula*.o"))
     text = _run([SIZE, "-A", *map(str, objects)], folder)
     sizes = [line.split()[:2] for line in text.splitlines() if line.startswith((".text", ".rodata"))]
     code = sum(int(size) for name, size in sizes if name.startswith(".text"))
@@ -142,7 +140,7 @@ def _parse(lines: list[str], core: Core) -> Findings:
 
 
 def _instructions(ticks: int, core: Core) -> int:
-    return round(ticks * 1e9 / core.clock_hz / _NS_PER_INSTRUCTION)
+    return int(ticks * 1e9 / core.clock_hz / _NS_PER_INSTRUCTION + 0.5)
 
 
 def _run(command: list[str], folder: Path) -> str:

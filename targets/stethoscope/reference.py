@@ -48,4 +48,5 @@ def _real(steps: Steps, grid: Grid) -> NDArray[np.float32]:
 
 
 def _steps(real: NDArray[np.float32], grid: Grid) -> Steps:
-    return np.rint(real / np.float32(grid.scale) + np.float32(grid.zero_point)).astype(np.int8)
+    steps = np.rint(real / np.float32(grid.scale) + np.float32(grid.zero_point))
+    return np.asarray(steps, dtype=np.int8)
