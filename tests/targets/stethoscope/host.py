@@ -109,7 +109,7 @@ class Library:
         return taken
 
     def poll(self) -> int:
-        """The status; the answer is in `embedding`, `logits` and `probabilities` then."""
+        """The status; the answer can be read then."""
         status: int = self._c.acula_poll(self._state, ctypes.byref(self._result))
         return status
 
@@ -128,7 +128,12 @@ class Library:
         """Embedding and logits of a clip."""
         assert self.push(clip) == clip.size
         assert self.poll() == 0
-        return np.array(self._result.embedding, np.int8), np.array(self._result.logits, np.int8)
+        return np.array(self._result.embedding, np.int8), self.logits
+
+    @property
+    def logits(self) -> NDArray[np.int8]:
+        """Of the last answer."""
+        return np.array(self._result.logits, np.int8)
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
