@@ -26,7 +26,7 @@ from targets.stethoscope.network import (
     Value,
 )
 
-MAX_TAPS, MAX_PATCH_BYTES = 25, 64  # of acula_kernels.h
+MAX_SIDE, MAX_PATCH_BYTES = 5, 64  # of acula_kernels.h
 _WORD = 4
 _MOST_SUM = 2**30  # the kernels double a sum
 
@@ -105,9 +105,6 @@ class _Writer:
         return f"acula_convolution(&shape_{step}, {self._weights(step)}, {self._ends(layer)})"
 
     def _depthwise(self, step: int, layer: Depthwise) -> str:
-        taps = layer.window.kernel[0] * layer.window.kernel[1]
-        if taps > MAX_TAPS:
-            _refuse(layer, f"has {taps} taps, {MAX_TAPS} at most")
         self._weighted(step, layer, layer.weights, np.abs(layer.weights.astype(np.int64)).sum((0, 1)))
         self._window(step, layer, 0, False)
         zero = layer.source.grid.zero_point
@@ -167,6 +164,8 @@ class _Writer:
 
     def _window(self, step: int, layer: Convolution | Depthwise, row_bytes: int, direct: bool) -> None:
         (in_height, in_width, in_channels), window = layer.source.shape, layer.window
+        if max(window.kernel) > MAX_SIDE:
+            _refuse(layer, f"has a kernel of {max(window.kernel)}, {MAX_SIDE} at most")
         out_height, out_width, out_channels = layer.result.shape
         fields = {
             "in_height": in_height,

@@ -26,30 +26,38 @@ void acula_restart(acula_state_t *state)
     state->heard = 0;
 }
 
-static void hear(acula_state_t *state, int16_t sample)
+/* The window is full: its frame, then the samples that the next window shares with it move to its start. */
+static void end_window(acula_state_t *state)
 {
     acula_frontend_t *frontend = &state->frontend;
-    frontend->samples[state->filled] = sample;
-    state->filled += 1;
-    state->heard += 1;
-    if (state->filled == ACULA_WINDOW_SAMPLES) {
-        if (state->frame < ACULA_N_FRAMES) {
-            acula_frontend_frame(frontend, state->frame, state->arena.bytes + ACULA_FEATURES_OFFSET);
-            state->frame += 1;
-        }
-        state->filled = ACULA_WINDOW_SAMPLES - ACULA_HOP_SAMPLES;
-        (void)memmove(frontend->samples, frontend->samples + ACULA_HOP_SAMPLES,
-                      (size_t)state->filled * sizeof frontend->samples[0]);
+    if (state->frame < ACULA_N_FRAMES) {
+        acula_frontend_frame(frontend, state->frame, state->arena.bytes + ACULA_FEATURES_OFFSET);
+        state->frame += 1;
     }
+    state->filled = ACULA_WINDOW_SAMPLES - ACULA_HOP_SAMPLES;
+    (void)memmove(frontend->samples, frontend->samples + ACULA_HOP_SAMPLES,
+                  (size_t)state->filled * sizeof frontend->samples[0]);
+}
+
+static size_t smaller(size_t a, int32_t b)
+{
+    return (a < (size_t)b) ? a : (size_t)b;
 }
 
 size_t acula_push_pcm(acula_state_t *state, const int16_t *pcm, size_t count)
 {
-    size_t taken = 0;
-    while ((taken < count) && (state->heard < ACULA_CLIP_SAMPLES)) {
-        hear(state, pcm[taken]);
-        ++taken;
+    const size_t taken = smaller(count, ACULA_CLIP_SAMPLES - state->heard);
+    size_t done = 0;
+    while (done < taken) {
+        const size_t part = smaller(taken - done, ACULA_WINDOW_SAMPLES - state->filled);
+        (void)memcpy(state->frontend.samples + state->filled, pcm + done, part * sizeof pcm[0]);
+        state->filled += (int32_t)part;
+        done += part;
+        if (state->filled == ACULA_WINDOW_SAMPLES) {
+            end_window(state);
+        }
     }
+    state->heard += (int32_t)taken;
     return taken;
 }
 

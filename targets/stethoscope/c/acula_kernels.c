@@ -31,51 +31,68 @@ static void copy(const int8_t *from, int32_t count, int8_t *to)
     }
 }
 
+/* Where the rows of the kernel begin for one row of the output; null: above or below the map. */
+typedef struct {
+    int32_t first; /* pixel of that row */
+    const int8_t *lines[ACULA_MAX_SIDE];
+} lines_t;
+
+static void find_lines(const acula_window_t *shape, const int8_t *given, int32_t pixel, lines_t *lines)
+{
+    const int32_t row = pixel / shape->out_width;
+    lines->first = row * shape->out_width;
+    for (int32_t i = 0; i < shape->kernel_height; ++i) {
+        const int32_t y = (row * shape->stride_height) - shape->pad_height + i;
+        const bool inside = (y >= 0) && (y < shape->in_height);
+        lines->lines[i] = inside ? (given + (y * shape->in_width * shape->in_channels)) : NULL;
+    }
+}
+
 /* One kernel row of a patch, where a part of it lies outside the map: there is zero. */
-static void gather_edge(const acula_window_t *shape, const int8_t *row, int32_t x, int8_t *patch)
+static void gather_edge(const acula_window_t *shape, const int8_t *line, int32_t x, int8_t *patch)
 {
     const int32_t channels = shape->in_channels;
     for (int32_t column = x; column < x + shape->kernel_width; ++column) {
         if ((column < 0) || (column >= shape->in_width)) {
             (void)memset(patch, shape->in_zero, (size_t)channels);
         } else {
-            copy(row + (column * channels), channels, patch);
+            copy(line + (column * channels), channels, patch);
         }
         patch += channels;
     }
 }
 
-static void gather(const acula_window_t *shape, const int8_t *given, int32_t y, int32_t x, int8_t *patch)
+static void gather(const acula_window_t *shape, const lines_t *lines, int32_t pixel, int8_t *patch)
 {
-    const int32_t channels = shape->in_channels;
-    const int32_t bytes = shape->kernel_width * channels;
+    const int32_t x = ((pixel - lines->first) * shape->stride_width) - shape->pad_width;
+    const int32_t bytes = shape->kernel_width * shape->in_channels;
     const bool inside = (x >= 0) && (x + shape->kernel_width <= shape->in_width);
-    for (int32_t row = y; row < y + shape->kernel_height; ++row) {
-        const int8_t *from = given + (row * shape->in_width * channels);
-        if ((row < 0) || (row >= shape->in_height)) {
+    for (int32_t i = 0; i < shape->kernel_height; ++i) {
+        const int8_t *line = lines->lines[i];
+        if (line == NULL) {
             (void)memset(patch, shape->in_zero, (size_t)bytes);
         } else if (inside) {
-            copy(from + (x * channels), bytes, patch);
+            copy(line + (x * shape->in_channels), bytes, patch);
         } else {
-            gather_edge(shape, from, x, patch);
+            gather_edge(shape, line, x, patch);
         }
         patch += bytes;
     }
 }
 
 /* The rows of `count` pixels, one after the other. */
-static const int8_t *rows_at(const acula_window_t *shape, const int8_t *given, int32_t pixel, int32_t count,
-                             int8_t *patches)
+static const int8_t *rows_at(const acula_window_t *shape, const int8_t *given, int32_t first, int32_t count,
+                             lines_t *lines, int8_t *patches)
 {
     if (shape->direct) {
-        return given + (pixel * shape->in_channels);
+        return given + (first * shape->in_channels);
     }
     for (int32_t i = 0; i < count; ++i) {
-        const int32_t row = (pixel + i) / shape->out_width;
-        const int32_t column = pixel + i - (row * shape->out_width);
-        const int32_t y = (row * shape->stride_height) - shape->pad_height;
-        const int32_t x = (column * shape->stride_width) - shape->pad_width;
-        gather(shape, given, y, x, patches + (i * shape->row_bytes));
+        const int32_t pixel = first + i;
+        if ((pixel < lines->first) || (pixel >= lines->first + shape->out_width)) {
+            find_lines(shape, given, pixel, lines);
+        }
+        gather(shape, lines, pixel, patches + (i * shape->row_bytes));
     }
     return patches;
 }
@@ -98,7 +115,9 @@ void acula_convolution(const acula_window_t *shape, const acula_weights_t *weigh
                        int8_t *made)
 {
     int8_t patches[2 * ACULA_MAX_PATCH];
+    lines_t lines;
     (void)memset(patches, 0, sizeof patches);
+    find_lines(shape, given, 0, &lines);
     const int32_t channels = shape->out_channels;
     const int32_t together = (int32_t)((uint32_t)channels & ~(ACULA_TOGETHER - 1u));
     const int32_t pixels = shape->out_height * shape->out_width;
@@ -106,7 +125,7 @@ void acula_convolution(const acula_window_t *shape, const acula_weights_t *weigh
     for (int32_t i = 0; i < blocks; ++i) {
         const int32_t first = 2 * (shape->backwards ? (blocks - 1 - i) : i);
         const int32_t count = (first + 1 < pixels) ? 2 : 1;
-        const int8_t *x = rows_at(shape, given, first, count, patches);
+        const int8_t *x = rows_at(shape, given, first, count, &lines, patches);
         int8_t *y = made + (first * channels);
         if (count == 2) {
             acula_rows(shape, weights, x, y);

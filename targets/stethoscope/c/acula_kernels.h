@@ -11,8 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Pixels of a kernel: 5 x 5 at most. */
-#define ACULA_MAX_TAPS 25
+/* Rows and columns of a kernel at most. */
+#define ACULA_MAX_SIDE 5
+#define ACULA_MAX_TAPS (ACULA_MAX_SIDE * ACULA_MAX_SIDE)
 /* Bytes of a patch that is gathered for a convolution wider than one pixel. */
 #define ACULA_MAX_PATCH 64
 
