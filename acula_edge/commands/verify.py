@@ -115,9 +115,10 @@ def _as_rows(
 
 def _firmware_row(firmware: FirmwareCheck) -> tuple[str, str, str, str]:
     found = firmware.findings
+    front_end, network = found.front_end_instructions / 1e6, found.network_instructions / 1e6
     note = (
         f"{found.mismatches} of {found.values} values differ on {firmware.core.machine} (emulated); "
-        f"{found.front_end_instructions / 1e6:.2f} + {found.network_instructions / 1e6:.2f} M instructions, "
+        f"{found.hops} hops a clip, each of {front_end:.2f} + {network:.2f} M instructions; "
         f"{found.state_bytes} bytes of state, {found.stack_bytes} of stack"
     )
     return firmware.core.title, f"{found.clips} clips", "ok" if firmware.passed else "FAILED", note

@@ -105,6 +105,7 @@ def _documents(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -
         "core": core,
         "plan": firmware.plan,
         "source": firmware.source,
+        "hops": firmware.hops,
         "macs": firmware.network.macs,
         "golden_bytes": excerpt.pcm.nbytes,
         "compiler": COMPILER,

@@ -24,14 +24,15 @@ _PASSED, _FAILED = 0, 1  # exit codes of the test
 class Findings:
     """What the golden test found on a board.
 
-    `mismatches` of `values` INT8 outputs of `clips` clips. Instructions are those of one clip, for the front
-    end and for each layer; `failures` are sentences.
+    `mismatches` of `values` INT8 outputs of `clips` clips. Instructions are those of one hop, for the front
+    end and for each layer; a clip has `hops` of them. `failures` are sentences.
     """
 
     selftest: int
     clips: int
     values: int
     mismatches: int
+    hops: int
     state_bytes: int
     stack_bytes: int
     front_end_instructions: int
@@ -131,6 +132,7 @@ def _parse(lines: list[str], core: Core) -> Findings:
         clips=values.get("clips", 0),
         values=values.get("values", 0),
         mismatches=values.get("mismatches", 0),
+        hops=values.get("hops", 0),
         state_bytes=values.get("state_bytes", 0),
         stack_bytes=values.get("stack_bytes", 0),
         front_end_instructions=_instructions(values.get("ticks_front_end", 0), core),

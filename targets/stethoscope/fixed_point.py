@@ -46,12 +46,6 @@ def addition_scaling(first: Grid, second: Grid, made: Grid, clamp: tuple[int, in
     return scaling_of((first.scale / twice, second.scale / twice, result), clamp)
 
 
-def mean_scaling(given: Grid, made: Grid, count: int) -> Scaling:
-    """Of a mean over `count` numbers: the division is part of the factor (reduce.cc, QuantizedMeanOrSum)."""
-    multiplier, shift = fixed_point(given.scale / made.scale)
-    bits = min(count.bit_length() - 1, 32, 31 + shift)
-    return Scaling(
-        np.array([(multiplier << bits) // count], dtype=np.int32),
-        np.array([shift - bits], dtype=np.int32),
-        (-128, 127),
-    )
+def mean_scaling(given: Grid, made: Grid) -> Scaling:
+    """Of a mean; the kernel divides the factor by the count (reduce.cc, QuantizedMeanOrSum)."""
+    return scaling_of([given.scale / made.scale], (-128, 127))

@@ -12,8 +12,9 @@ from acula_edge.contract import AudioContract
 from targets.facts import Labels, label_rows
 from targets.stethoscope.c_text import array, defines, quoted
 from targets.stethoscope.frontend import Tables, make_tables, radix_2_first
+from targets.stethoscope.hops import Hops, hops_of
 from targets.stethoscope.memory import MemoryPlan, plan_memory
-from targets.stethoscope.network import Grid, Network
+from targets.stethoscope.network import Grid, Mean, Network
 from targets.stethoscope.network_c import NetworkSource, network_source
 
 _ONE = 32768  # of a probability
@@ -35,9 +36,10 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Firmware:
-    """What is generated from: the network and its plan, the front end, and what the outputs mean."""
+    """What is generated from: the network and its hops, the plan, the front end, what the outputs mean."""
 
     network: Network
+    hops: Hops
     plan: MemoryPlan
     source: NetworkSource
     contract: AudioContract
@@ -46,11 +48,17 @@ class Firmware:
     version: str
 
 
-def make_firmware(network: Network, contract: AudioContract, labels: Labels, version: str) -> Firmware:
-    """Plan and generate. Raises ArtifactError for a network that the kernels can not hold."""
-    plan = plan_memory(network)
+def make_firmware(
+    network: Network, contract: AudioContract, labels: Labels, version: str, hops: Hops | None = None
+) -> Firmware:
+    """Plan and generate; hop by hop where the network allows it, or as `hops` says.
+
+    Raises ArtifactError for a network that the kernels can not hold.
+    """
+    hops = hops or hops_of(network)
+    plan = plan_memory(hops)
     tables = make_tables(contract, network.features.grid)
-    return Firmware(network, plan, network_source(network, plan), contract, tables, labels, version)
+    return Firmware(network, hops, plan, network_source(hops, plan), contract, tables, labels, version)
 
 
 def library_files(firmware: Firmware, excerpt: Excerpt) -> dict[str, str]:
@@ -74,7 +82,8 @@ def shipped_files(folder_name: str) -> dict[str, str]:
 
 def _config(firmware: Firmware, excerpt: Excerpt) -> str:
     contract, network, plan = firmware.contract, firmware.network, firmware.plan
-    embedding, logits = network.embedding, network.logits
+    embedding, logits, hops = network.embedding, network.logits, firmware.hops
+    steps = (1, contract.n_mels) if hops.turned else (hops.frames, 1)
     sizes = defines(
         (
             ("ACULA_VERSION", quoted(firmware.version)),
@@ -85,12 +94,16 @@ def _config(firmware: Firmware, excerpt: Excerpt) -> str:
             ("ACULA_N_FFT", contract.n_fft),
             ("ACULA_N_MELS", contract.n_mels),
             ("ACULA_N_FRAMES", contract.n_frames),
+            ("ACULA_HOP_FRAMES", hops.frames),
+            ("ACULA_HOPS", hops.count),
+            ("ACULA_MEL_STEP", steps[0]),
+            ("ACULA_FRAME_STEP", steps[1]),
             ("ACULA_RADIX_2_FIRST", int(radix_2_first(contract))),
             ("ACULA_ROOTS", firmware.tables.roots.size),
             ("ACULA_BAND_WEIGHTS", firmware.tables.band_weights.size),
             ("ACULA_LOG_FLOOR", f"{float(firmware.tables.log_floor).hex()}f"),
             ("ACULA_ARENA_BYTES", plan.arena_bytes),
-            ("ACULA_FEATURES_OFFSET", plan.offset(network.features)),
+            ("ACULA_FEATURES_OFFSET", plan.offset(hops.network.features)),
             ("ACULA_EMBEDDING_OFFSET", plan.offset(embedding)),
             ("ACULA_LOGITS_OFFSET", plan.offset(logits)),
             ("ACULA_EMBEDDING_DIM", embedding.size_bytes),
@@ -98,6 +111,10 @@ def _config(firmware: Firmware, excerpt: Excerpt) -> str:
             *_grid("EMBEDDING", embedding.grid),
             *_grid("LOGITS", logits.grid),
             ("ACULA_STEPS", len(network.layers)),
+            (
+                "ACULA_SUMS",
+                sum(layer.result.size_bytes for layer in network.layers if isinstance(layer, Mean)),
+            ),
             ("ACULA_HEAD_LAYERS", len(firmware.source.head)),
             ("ACULA_HEAD_BIASES", firmware.source.head_biases),
             ("ACULA_WEIGHTS_CRC", f"0x{firmware.source.weights_crc:08x}u"),

@@ -195,8 +195,7 @@ class _Lowering:
         axes = sorted(int(axis) for axis in self._constant(1).ravel())
         if axes != [1, 2] or len(self._tensor(self._operator.inputs[0]).shape) != 4:
             self._refuse(f"takes the mean over the axes {axes}, not over mels and frames")
-        count = given.shape[0] * given.shape[1]
-        self._append(Mean(self._name(), given, result, mean_scaling(given.grid, result.grid, count)))
+        self._append(Mean(self._name(), given, result, mean_scaling(given.grid, result.grid)))
 
     def _add(self) -> None:
         result = self._value(self._operator.outputs[0])

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from targets.stethoscope.hops import Hops
 from targets.stethoscope.network import Network, Value, sources
 from targets.stethoscope.overlap import Overlap, overlap_of
 
@@ -45,8 +46,9 @@ class MemoryPlan:
     least_bytes: int
 
     def offset(self, value: Value) -> int:
-        """Where a value lies."""
-        return next(place.offset for place in self.places if place.value.name == value.name)
+        """Where a value begins; with fewer rows than its place has it is the newest of them."""
+        place = next(place for place in self.places if place.value.name == value.name)
+        return place.end - value.size_bytes
 
     def to_json(self) -> dict[str, Any]:
         """As `memory.json`."""
@@ -74,9 +76,10 @@ class _Life:
     last_read: int
 
 
-def plan_memory(network: Network) -> MemoryPlan:
-    """A plan for `network`; the same network gives the same plan."""
-    lives = _lives(network)
+def plan_memory(hops: Hops) -> MemoryPlan:
+    """A plan for the network of a hop; the same network gives the same plan."""
+    network = hops.network
+    lives = _lives(hops)
     overlaps = [overlap_of(layer) for layer in network.layers]
     least = _least(lives, overlaps)
     best: list[int] = []
@@ -94,13 +97,21 @@ def plan_memory(network: Network) -> MemoryPlan:
     return MemoryPlan(places, _directions(network, places), _aligned(best_bytes), least)
 
 
-def _lives(network: Network) -> list[_Life]:
+def _lives(hops: Hops) -> list[_Life]:
+    """A value that the next hop needs a part of lives always, with its past before it."""
+    network = hops.network
     last = {network.features.name: _FRONT_END}
     for step, layer in enumerate(network.layers):
         last |= {value.name: step for value in sources(layer)}
     last |= {value.name: len(network.layers) for value in (network.embedding, network.logits)}
     born = [(network.features, _FRONT_END), *((layer.result, i) for i, layer in enumerate(network.layers))]
-    return [_Life(value, step, last.get(value.name, step)) for value, step in born]
+    lives = []
+    for value, step in born:
+        past = hops.past.get(value.name, 0)
+        joined = replace(value, shape=(past + value.shape[0], *value.shape[1:]))
+        always = _Life(joined, _FRONT_END, len(network.layers))
+        lives.append(always if past else _Life(value, step, last.get(value.name, step)))
+    return lives
 
 
 def _orders(lives: Sequence[_Life]) -> Iterator[list[int]]:
@@ -157,7 +168,8 @@ def _least(lives: Sequence[_Life], overlaps: Sequence[Overlap]) -> int:
     needs = [lives[0].value.size_bytes]
     for step, overlap in enumerate(overlaps):
         result = lives[step + 1].value.size_bytes
-        alive = [life for life in lives if life.born < step <= life.last_read]
+        others = (*lives[: step + 1], *lives[step + 2 :])
+        alive = [life for life in others if life.born < step <= life.last_read]
         dying = [life.value.size_bytes for life in alive if life.last_read == step]
         waiting = sum(life.value.size_bytes for life in alive if life.last_read > step)
         if len(dying) != 1:

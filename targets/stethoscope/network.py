@@ -113,7 +113,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean over height and width; one factor for all channels."""
+    """The mean over height and width; one factor for all channels, still to be divided by the count."""
 
     name: str
     source: Value

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from acula_edge.errors import ArtifactError
 from targets.stethoscope.c_text import array, struct
 from targets.stethoscope.head import biases_of, head_of, head_tables
+from targets.stethoscope.hops import Hops
 from targets.stethoscope.memory import MemoryPlan
 from targets.stethoscope.network import (
     Addition,
@@ -21,7 +22,6 @@ from targets.stethoscope.network import (
     Depthwise,
     Layer,
     Mean,
-    Network,
     Scaling,
     Value,
 )
@@ -46,9 +46,10 @@ class NetworkSource:
     constant_bytes: int
 
 
-def network_source(network: Network, plan: MemoryPlan) -> NetworkSource:
+def network_source(hops: Hops, plan: MemoryPlan) -> NetworkSource:
     """Generate. Raises ArtifactError for a layer that the kernels can not hold."""
-    writer = _Writer(network, plan)
+    network = hops.network
+    writer = _Writer(hops, plan)
     text = writer.text()
     head = head_of(network)
     biases = sum(biases_of(network.layers[step]) for step in head)
@@ -56,8 +57,9 @@ def network_source(network: Network, plan: MemoryPlan) -> NetworkSource:
 
 
 class _Writer:
-    def __init__(self, network: Network, plan: MemoryPlan) -> None:
-        self._network, self._plan = network, plan
+    def __init__(self, hops: Hops, plan: MemoryPlan) -> None:
+        self._hops, self._plan = hops, plan
+        network = self._network = hops.network
         self._head = head_of(network)
         self._parts: list[str] = []
         self._blobs: list[str] = []
@@ -75,6 +77,7 @@ class _Writer:
             + self._table()
             + self._blob_table()
             + head_tables(self._network, self._head)
+            + self._pasts()
             + _STEP.format(cases="".join(steps))
         )
 
@@ -131,7 +134,7 @@ class _Writer:
             multiplier=int(layer.scaling.multipliers[0]),
             shift=int(layer.scaling.shifts[0]),
         )
-        return f"acula_mean(&shape_{step}, {self._ends(layer)})"
+        return f"acula_mean(&shape_{step}, memory->hops, memory->sums, {self._ends(layer)})"
 
     def _addition(self, step: int, layer: Addition) -> str:
         self._title(step, layer)
@@ -219,6 +222,19 @@ class _Writer:
     def _at(self, value: Value) -> str:
         return f"arena + {self._plan.offset(value)}"
 
+    def _pasts(self) -> str:
+        """Where rows stay in memory from hop to hop; an empty row ends the table, as C has no empty ones."""
+        rows = []
+        for place in self._plan.places:
+            past = self._hops.past.get(place.value.name, 0)
+            if past:
+                height, zero = place.value.shape[0], place.value.grid.zero_point
+                row = place.value.size_bytes // height
+                rows.append(f"{{{place.offset}, {past * row}, {(height - past) * row}, {zero}}}")
+        count = f"const int32_t acula_past_count = {len(rows)};\n"
+        table = "".join(f"    {row},\n" for row in (*rows, "{0, 0, 0, 0}"))
+        return f"\n{count}\nconst acula_past_t acula_pasts[] = {{\n{table}}};\n"
+
     def _table(self) -> str:
         rows = "".join(_row(step, layer) for step, layer in enumerate(self._network.layers))
         return f"\nconst acula_weights_t acula_network_weights[ACULA_STEPS] = {{\n{rows}}};\n"
@@ -231,8 +247,9 @@ class _Writer:
 
 
 _STEP = """
-void acula_network_step(int32_t step, const acula_weights_t *head, int8_t *arena)
+void acula_network_step(int32_t step, const acula_weights_t *head, acula_memory_t *memory)
 {{
+    int8_t *arena = memory->arena.bytes;
     switch (step) {{
 {cases}    default:
         break;

@@ -21,6 +21,13 @@ void acula_init(acula_state_t *state)
 
 void acula_restart(acula_state_t *state)
 {
+    acula_memory_t *memory = &state->memory;
+    for (int32_t i = 0; i < acula_past_count; ++i) {
+        const acula_past_t *past = &acula_pasts[i];
+        (void)memset(memory->arena.bytes + past->offset, past->zero, (size_t)past->kept);
+    }
+    (void)memset(memory->sums, 0, sizeof memory->sums);
+    memory->hops = 0;
     state->filled = 0;
     state->frame = 0;
     state->heard = 0;
@@ -30,8 +37,8 @@ void acula_restart(acula_state_t *state)
 static void end_window(acula_state_t *state)
 {
     acula_frontend_t *frontend = &state->frontend;
-    if (state->frame < ACULA_N_FRAMES) {
-        acula_frontend_frame(frontend, state->frame, state->arena.bytes + ACULA_FEATURES_OFFSET);
+    if (state->memory.hops < ACULA_HOPS) {
+        acula_frontend_frame(frontend, state->frame, state->memory.arena.bytes + ACULA_FEATURES_OFFSET);
         state->frame += 1;
     }
     state->filled = ACULA_WINDOW_SAMPLES - ACULA_HOP_SAMPLES;
@@ -46,33 +53,50 @@ static size_t smaller(size_t a, int32_t b)
 
 size_t acula_push_pcm(acula_state_t *state, const int16_t *pcm, size_t count)
 {
-    const size_t taken = smaller(count, ACULA_CLIP_SAMPLES - state->heard);
     size_t done = 0;
-    while (done < taken) {
-        const size_t part = smaller(taken - done, ACULA_WINDOW_SAMPLES - state->filled);
+    while ((done < count) && (state->frame < ACULA_HOP_FRAMES)) {
+        if (state->heard == ACULA_CLIP_SAMPLES) {
+            acula_restart(state);
+        }
+        const size_t left = smaller(count - done, ACULA_CLIP_SAMPLES - state->heard);
+        const size_t part = smaller(left, ACULA_WINDOW_SAMPLES - state->filled);
         (void)memcpy(state->frontend.samples + state->filled, pcm + done, part * sizeof pcm[0]);
         state->filled += (int32_t)part;
+        state->heard += (int32_t)part;
         done += part;
         if (state->filled == ACULA_WINDOW_SAMPLES) {
             end_window(state);
         }
     }
-    state->heard += (int32_t)taken;
-    return taken;
+    return done;
+}
+
+/* The newest rows of each map move to where the next hop looks for its past. */
+static void keep_pasts(int8_t *arena)
+{
+    for (int32_t i = 0; i < acula_past_count; ++i) {
+        const acula_past_t *past = &acula_pasts[i];
+        int8_t *start = arena + past->offset;
+        (void)memmove(start, start + past->fresh, (size_t)past->kept);
+    }
 }
 
 acula_status_t acula_poll(acula_state_t *state, acula_result_t *result)
 {
-    if (state->heard < ACULA_CLIP_SAMPLES) {
+    if (state->frame < ACULA_HOP_FRAMES) {
         return ACULA_WAIT;
     }
-    int8_t *arena = state->arena.bytes;
+    acula_memory_t *memory = &state->memory;
+    memory->hops += 1;
     for (int32_t step = 0; step < ACULA_STEPS; ++step) {
-        acula_network_step(step, state->head, arena);
+        acula_network_step(step, state->head, memory);
     }
-    (void)memcpy(result->embedding, arena + ACULA_EMBEDDING_OFFSET, sizeof result->embedding);
-    (void)memcpy(result->logits, arena + ACULA_LOGITS_OFFSET, sizeof result->logits);
+    keep_pasts(memory->arena.bytes);
+    (void)memcpy(result->embedding, memory->arena.bytes + ACULA_EMBEDDING_OFFSET, sizeof result->embedding);
+    (void)memcpy(result->logits, memory->arena.bytes + ACULA_LOGITS_OFFSET, sizeof result->logits);
     acula_probabilities(result->logits, result->probabilities);
-    acula_restart(state);
+    result->hops = memory->hops;
+    result->whole = memory->hops == ACULA_HOPS;
+    state->frame = 0;
     return ACULA_OK;
 }

@@ -5,7 +5,7 @@
  *     acula_init(&state);
  *     for (;;) {
  *         taken = acula_push_pcm(&state, samples, count);
- *         if (acula_poll(&state, &result) == ACULA_OK) { use(&result); }
+ *         if (acula_poll(&state, &result) == ACULA_OK && result.whole) { use(&result); }
  *     }
  *
  * No memory but the caller's state is used, nothing recurses, and several states may run at once.
@@ -28,7 +28,7 @@ extern "C" {
 
 typedef enum {
     ACULA_OK = 0,
-    ACULA_WAIT = 1,          /* the clip is not complete yet: push more samples */
+    ACULA_WAIT = 1,          /* the hop is not complete yet: push more samples */
     ACULA_BAD_CONSTANTS = 2, /* selftest: a constant in flash has changed */
     ACULA_BAD_RESULT = 3,    /* selftest: the golden clip gave another result */
     ACULA_BAD_HEAD = 4,      /* the head's bytes are damaged, cut, or not aligned to 4 bytes */
@@ -40,6 +40,8 @@ typedef struct {
     int8_t embedding[ACULA_EMBEDDING_DIM];
     int8_t logits[ACULA_N_LOGITS];
     uint16_t probabilities[ACULA_N_LOGITS]; /* of 32768: sigmoid or softmax within the task */
+    int32_t hops; /* of this clip that were heard, of ACULA_HOPS */
+    bool whole;   /* all of them */
 } acula_result_t;
 
 /* What a logit speaks for; the logits of a task stand together. */
@@ -52,17 +54,24 @@ typedef struct {
 
 extern const acula_label_t acula_labels[ACULA_N_LOGITS];
 
-/* All that a stream of sound needs. Its fields are the library's own. */
+/* What the network works in: maps, sums over the clip, and how many hops they hold. */
 typedef struct {
     union {
         int32_t aligned;
         int8_t bytes[ACULA_ARENA_BYTES];
     } arena;
+    int32_t sums[ACULA_SUMS];
+    int32_t hops;
+} acula_memory_t;
+
+/* All that a stream of sound needs. Its fields are the library's own. */
+typedef struct {
+    acula_memory_t memory;
     acula_frontend_t frontend;
     acula_weights_t head[ACULA_HEAD_LAYERS];
     int32_t head_biases[ACULA_HEAD_BIASES];
     int32_t filled; /* samples in the front end's window */
-    int32_t frame;  /* frames of this clip that are done */
+    int32_t frame;  /* frames of this hop that are done */
     int32_t heard;  /* samples of this clip */
 } acula_state_t;
 
@@ -72,12 +81,12 @@ void acula_init(acula_state_t *state);
 /* Forget the clip that has begun, and keep the head. */
 void acula_restart(acula_state_t *state);
 
-/* Hear samples at ACULA_SAMPLE_RATE_HZ. Returns how many were taken: less than `count` where a clip became
+/* Hear samples at ACULA_SAMPLE_RATE_HZ. Returns how many were taken: less than `count` where a hop became
  * complete. While it waits for acula_poll nothing is taken; what the caller drops then is lost. */
 size_t acula_push_pcm(acula_state_t *state, const int16_t *pcm, size_t count);
 
-/* ACULA_OK, and the result, once for each complete clip of ACULA_CLIP_SAMPLES; else ACULA_WAIT. The network
- * runs in here. */
+/* ACULA_OK, and the result of the clip so far, once for each complete hop of ACULA_HOP_FRAMES frames; else
+ * ACULA_WAIT. The network runs in here. After ACULA_CLIP_SAMPLES samples the next clip begins. */
 acula_status_t acula_poll(acula_state_t *state, acula_result_t *result);
 
 /* Check the constants in flash, then run the built-in golden sound. The state is started anew. */

@@ -165,6 +165,6 @@ void acula_frontend_frame(acula_frontend_t *frontend, int32_t frame, int8_t *fea
         }
         const float floored = (sum > ACULA_LOG_FLOOR) ? sum : ACULA_LOG_FLOOR;
         const float x = (logarithm(floored) * acula_gains[m]) + acula_offsets[m];
-        features[(m * ACULA_N_FRAMES) + frame] = to_steps(x);
+        features[(m * ACULA_MEL_STEP) + (frame * ACULA_FRAME_STEP)] = to_steps(x);
     }
 }

@@ -15,7 +15,8 @@ typedef struct {
     float spectrum[ACULA_N_FFT];
 } acula_frontend_t;
 
-/* Features of the window in `samples`: mel band m of frame t goes to features[m * ACULA_N_FRAMES + t]. */
+/* Features of the window in `samples`: mel band m goes to features[m * ACULA_MEL_STEP + frame *
+ * ACULA_FRAME_STEP]. */
 void acula_frontend_frame(acula_frontend_t *frontend, int32_t frame, int8_t *features);
 
 #endif

@@ -223,16 +223,33 @@ void acula_dense(const acula_dense_t *shape, const acula_weights_t *weights, con
     }
 }
 
-void acula_mean(const acula_mean_t *shape, const int8_t *given, int8_t *made)
+/* The least number of bits that hold x, less one. */
+static int32_t log_2(int32_t x)
 {
+    int32_t bits = 0;
+    for (int32_t rest = x; rest > 1; rest /= 2) {
+        ++bits;
+    }
+    return bits;
+}
+
+void acula_mean(const acula_mean_t *shape, int32_t hops, int32_t *sums, const int8_t *given, int8_t *made)
+{
+    /* The division by the count becomes part of the factor (TFLite, reduce.cc). */
+    const int32_t count = shape->pixels * hops;
+    const int32_t most = 31 + shape->shift;
+    const int32_t bits = (log_2(count) < most) ? log_2(count) : most;
+    const int32_t multiplier = (int32_t)(((int64_t)shape->multiplier * ((int64_t)1 << bits)) / count);
     for (int32_t channel = 0; channel < shape->channels; ++channel) {
         const int8_t *pixel = given + channel;
-        int32_t sum = -(shape->in_zero * shape->pixels);
+        int32_t sum = sums[channel];
         for (int32_t i = 0; i < shape->pixels; ++i) {
-            sum += (int32_t)*pixel;
+            sum += (int32_t)*pixel - shape->in_zero;
             pixel += shape->channels;
         }
-        made[channel] = (int8_t)acula_saturate(acula_scale(sum, shape->multiplier, shape->shift) + shape->out_zero);
+        sums[channel] = sum;
+        const int32_t steps = acula_scale(sum, multiplier, shape->shift - bits) + shape->out_zero;
+        made[channel] = (int8_t)acula_saturate(steps);
     }
 }
 

@@ -83,8 +83,8 @@ void acula_depthwise(const acula_window_t *shape, const acula_weights_t *weights
 /* weights (outputs, inputs); made and given lie apart. */
 void acula_dense(const acula_dense_t *shape, const acula_weights_t *weights, const int8_t *given, int8_t *made);
 
-/* The mean over all pixels of each channel; made and given lie apart. */
-void acula_mean(const acula_mean_t *shape, const int8_t *given, int8_t *made);
+/* The mean over all pixels of each channel since sums were 0; `hops` counts this run and those before. */
+void acula_mean(const acula_mean_t *shape, int32_t hops, int32_t *sums, const int8_t *given, int8_t *made);
 
 /* first + second, number by number, with the factors of the first, the second and the sum; made may be
  * either of them. */

@@ -5,8 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "acula_config.h"
-#include "acula_kernels.h"
+#include "acula.h"
 
 typedef struct {
     const void *bytes;
@@ -28,7 +27,19 @@ extern const acula_weights_t acula_network_weights[ACULA_STEPS];
 extern const acula_constant_t acula_network_constants[];
 extern const int32_t acula_network_constant_count;
 
+/* Bytes at an offset of the arena that stay from hop to hop: the last `kept` of them become the first ones,
+ * and the next hop's `fresh` bytes come behind. At first they are `zero`. */
+typedef struct {
+    int32_t offset;
+    int32_t kept;
+    int32_t fresh;
+    int8_t zero;
+} acula_past_t;
+
+extern const int32_t acula_past_count;
+extern const acula_past_t acula_pasts[];
+
 /* Layer `step` of 0 to ACULA_STEPS - 1, in that order; `head` are the weights of the last layers. */
-void acula_network_step(int32_t step, const acula_weights_t *head, int8_t *arena);
+void acula_network_step(int32_t step, const acula_weights_t *head, acula_memory_t *memory);
 
 #endif

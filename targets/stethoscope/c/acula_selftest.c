@@ -17,15 +17,17 @@ static bool constants_are_whole(void)
 acula_status_t acula_selftest(acula_state_t *state)
 {
     acula_result_t result;
-    acula_status_t status = ACULA_WAIT;
     acula_init(state);
     if (!constants_are_whole()) {
         return ACULA_BAD_CONSTANTS;
     }
     /* The excerpt over and over until the clip is full. */
-    while (status == ACULA_WAIT) {
-        (void)acula_push_pcm(state, acula_golden_pcm, ACULA_GOLDEN_SAMPLES);
-        status = acula_poll(state, &result);
+    result.whole = false;
+    size_t at = 0;
+    while (!result.whole) {
+        at += acula_push_pcm(state, acula_golden_pcm + at, ACULA_GOLDEN_SAMPLES - at);
+        at = (at == ACULA_GOLDEN_SAMPLES) ? 0 : at;
+        (void)acula_poll(state, &result);
     }
     acula_init(state);
     if ((memcmp(result.embedding, acula_golden_embedding, sizeof result.embedding) != 0) ||

@@ -38,16 +38,31 @@ static void require(const char *name, bool holds)
     }
 }
 
-/* A whole clip in chunks, with empty pushes between them; then one sample too many. */
-static void push_clip(size_t chunk)
+/* A whole clip in chunks, with empty pushes between them; every hop once, and no sample while one waits. */
+static void hear_clip(size_t chunk, acula_result_t *found)
 {
     size_t at = 0;
-    while (at < ACULA_CLIP_SAMPLES) {
+    int32_t hops = 0;
+    bool hearing = true;
+    while (hearing) {
         const size_t left = ACULA_CLIP_SAMPLES - at;
-        at += acula_push_pcm(&state, pcm + at, (chunk < left) ? chunk : left);
+        const size_t size = (chunk < left) ? chunk : left;
+        const size_t taken = acula_push_pcm(&state, pcm + at, size);
+        at += taken;
         require("an empty push takes nothing", acula_push_pcm(&state, pcm, 0) == 0u);
+        if (taken < size) {
+            require("no sample is taken while a hop waits", acula_push_pcm(&state, pcm + at, 1) == 0u);
+        }
+        if (acula_poll(&state, found) == ACULA_OK) {
+            ++hops;
+            require("hops are counted", found->hops == hops);
+            require("a hop is heard once", acula_poll(&state, found) == ACULA_WAIT);
+        } else {
+            require("a push stops at a hop only", taken == size);
+            hearing = at < ACULA_CLIP_SAMPLES;
+        }
     }
-    require("a full clip takes no more", acula_push_pcm(&state, pcm, 1) == 0u);
+    require("every hop is heard", (hops == ACULA_HOPS) && found->whole);
 }
 
 static bool read_exactly(FILE *file, void *into, size_t size)
@@ -80,8 +95,7 @@ static void check_clips(FILE *golden)
             return;
         }
         require("nothing is ready before", acula_poll(&state, &found) == ACULA_WAIT);
-        push_clip(chunks[clip % WAYS]);
-        require("a result is ready", acula_poll(&state, &found) == ACULA_OK);
+        hear_clip(chunks[clip % WAYS], &found);
         mismatches += different(found.embedding, expected.embedding, sizeof expected.embedding);
         mismatches += different(found.logits, expected.logits, sizeof expected.logits);
         values += ACULA_EMBEDDING_DIM + ACULA_N_LOGITS;
@@ -92,16 +106,17 @@ static void check_clips(FILE *golden)
     require("every value is the expected one", mismatches == 0);
 }
 
-/* Time of the last clip's parts; the clock runs on an emulator that counts instructions. */
+/* Ticks of one hop's parts; the clock runs on an emulator that counts instructions. */
 static void measure(void)
 {
     acula_restart(&state);
     uint32_t start = board_ticks();
     (void)acula_push_pcm(&state, pcm, ACULA_CLIP_SAMPLES);
     report("ticks_front_end", (long)board_ticks_since(start));
+    state.memory.hops += 1;
     for (int32_t step = 0; step < ACULA_STEPS; ++step) {
         start = board_ticks();
-        acula_network_step(step, state.head, state.arena.bytes);
+        acula_network_step(step, state.head, &state.memory);
         const uint32_t spent = board_ticks_since(start);
         (void)printf("ticks_step %ld %ld\n", (long)step, (long)spent);
     }
@@ -134,6 +149,7 @@ int main(void)
     report("selftest", (long)status);
     require("the self-test passes", status == ACULA_OK);
     report("state_bytes", (long)sizeof state);
+    report("hops", (long)ACULA_HOPS);
     acula_init(&state);
     load_head();
     require("golden.bin is here", golden != NULL);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,18 @@ def usual_folder(usual: Model, tmp_path_factory: pytest.TempPathFactory) -> Path
 def odd_folder(odd: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library of `odd`."""
     return odd.write(tmp_path_factory.mktemp("odd"))
+
+
+@pytest.fixture(scope="session")
+def whole(odd: Model) -> Model:
+    """The student of `odd`, run once a clip."""
+    return replace(odd, whole=True)
+
+
+@pytest.fixture(scope="session")
+def whole_folder(whole: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of `whole`."""
+    return whole.write(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture

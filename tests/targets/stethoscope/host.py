@@ -16,6 +16,7 @@ from targets.facts import Labels
 from targets.stethoscope.bundle import golden_test
 from targets.stethoscope.cores import CFLAGS, WARNINGS
 from targets.stethoscope.frontend import features
+from targets.stethoscope.hops import whole_clip
 from targets.stethoscope.library import Excerpt, Firmware, library_files, make_firmware, shipped_files
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.reference import Answers, reference_answers
@@ -32,10 +33,14 @@ class Model:
     contract: AudioContract
     labels: Labels
     pcm: NDArray[np.int16]
+    whole: bool = False
 
     @cached_property
     def firmware(self) -> Firmware:
-        return make_firmware(read_network(self.path), self.contract, self.labels, "0")
+        """Hop by hop if the student is causal and not `whole`."""
+        network = read_network(self.path)
+        hops = whole_clip(network) if self.whole else None
+        return make_firmware(network, self.contract, self.labels, "0", hops)
 
     @cached_property
     def answers(self) -> Answers:
@@ -92,6 +97,8 @@ class Library:
                 ("embedding", ctypes.c_int8 * n_embedding),
                 ("logits", ctypes.c_int8 * n_logits),
                 ("probabilities", ctypes.c_uint16 * n_logits),
+                ("hops", ctypes.c_int32),
+                ("whole", ctypes.c_bool),
             )
 
         self._c = ctypes.CDLL(str(shared))
@@ -128,6 +135,7 @@ class Library:
         """Embedding and logits of a clip."""
         assert self.push(clip) == clip.size
         assert self.poll() == 0
+        assert self._result.whole
         return np.array(self._result.embedding, np.int8), self.logits
 
     @property

@@ -21,7 +21,7 @@ from tests.targets.stethoscope.host import SANITISE, Model, compile_host, run_ho
 COMPILERS = ("gcc", "clang")
 
 
-@pytest.mark.parametrize("name", ["usual", "odd"])
+@pytest.mark.parametrize("name", ["usual", "odd", "whole"])
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_every_value_of_every_clip_is_the_reference(
     compiler: str, name: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -52,7 +52,7 @@ def test_a_wrong_weight_is_noticed(usual: Model, usual_folder: Path, tmp_path: P
     assert values["mismatches"] > 0
 
 
-def test_the_odd_student_takes_every_path(odd: Model) -> None:
+def test_the_odd_student_takes_every_path(odd: Model, whole: Model) -> None:
     layers = odd.firmware.network.layers
     assert any(isinstance(layer, Addition) and isinstance(layer.other, Value) for layer in layers)
     assert any(isinstance(layer, Depthwise) and layer.window.kernel == (5, 5) for layer in layers)
@@ -60,13 +60,16 @@ def test_the_odd_student_takes_every_path(odd: Model) -> None:
         isinstance(layer, Convolution) and layer.source.shape[2] % 4 and layer.window.kernel == (1, 1)
         for layer in layers
     )
-    assert {True, False} == set(odd.firmware.plan.backwards)
+    assert {True, False} == set(whole.firmware.plan.backwards)
+    assert (odd.firmware.hops.frames, odd.firmware.hops.count) == (8, 13)
+    assert odd.firmware.hops.past
+    assert (whole.firmware.hops.count, whole.firmware.hops.past) == (1, {})
 
 
-@pytest.mark.parametrize("name", ["usual", "odd"])
+@pytest.mark.parametrize("name", ["usual", "odd", "whole"])
 def test_no_byte_is_overwritten_before_it_is_read(name: str, request: pytest.FixtureRequest) -> None:
     model: Model = request.getfixturevalue(name)
-    assert _clashes(model.firmware.network, model.firmware.plan) == []
+    assert _clashes(model.firmware.hops.network, model.firmware.plan) == []
 
 
 def test_a_plan_that_overlaps_too_much_is_noticed(usual: Model) -> None:
@@ -83,13 +86,17 @@ def test_a_plan_that_overlaps_too_much_is_noticed(usual: Model) -> None:
     assert noticed > 3
 
 
-def test_the_plan_is_as_small_as_it_can_be(usual: Model, odd: Model) -> None:
-    for model in (usual, odd):
+def test_the_plan_is_as_small_as_it_can_be(usual: Model, whole: Model) -> None:
+    for model in (usual, whole):
         plan = model.firmware.plan
         assert plan.arena_bytes <= plan.least_bytes + 8  # of alignment
-        assert plan == plan_memory(model.firmware.network)
+        assert plan == plan_memory(model.firmware.hops)
     sizes = [value.size_bytes for value in _values(usual.firmware.network)]
     assert usual.firmware.plan.arena_bytes < 1.1 * max(sizes)
+
+
+def test_hop_by_hop_needs_less_memory(odd: Model, whole: Model) -> None:
+    assert odd.firmware.plan.arena_bytes < 0.6 * whole.firmware.plan.arena_bytes
 
 
 @pytest.mark.parametrize("factor", [0.3, 0.5, 1 - 2**-40, 1e-4, 3.7, 2.0**-31])
