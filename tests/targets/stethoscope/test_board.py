@@ -52,7 +52,7 @@ def test_golden_clips_are_bit_exact_on_every_core(name: str, bundle: Artifact) -
     assert found.network_instructions < MOST_PER_MAC[name] * sum(check.macs)
     assert found.front_end_instructions < found.network_instructions
     assert check.size.code_bytes <= 16 * 1024
-    assert found.stack_bytes <= 512
+    assert 0 < found.stack_bytes <= 640
     arena = bundle.read_json("memory.json")["arena_bytes"]
     assert arena < found.state_bytes < arena + 5000
     assert json.loads(json.dumps(check.to_json()))["layers"][0]["instructions"] > 0

@@ -50,7 +50,7 @@ def test_the_transform_has_every_length(n_fft: int) -> None:
     assert radix_2_first(contract) is (math.log2(n_fft / 2) % 2 == 1)
 
 
-@pytest.mark.parametrize("name", ["usual", "odd"])
+@pytest.mark.parametrize("name", ["usual", "whole"])
 def test_the_twin_gives_the_bits_of_the_c_code(
     name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
