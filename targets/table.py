@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from acula_edge.errors import UsageError
 from acula_edge.runtime.runner import Runtime
 from targets.facts import Facts
+from targets.stethoscope.cores import CORES, Core
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ def _android(facts: Facts, folder: Path) -> None:
     write(facts, folder)
 
 
+def _stethoscope(core: Core, facts: Facts, folder: Path) -> None:
+    from targets.stethoscope.bundle import write
+
+    write(facts, folder, core)
+
+
 TARGETS: dict[str, Target] = {
     entry.name: entry
     for entry in (
@@ -44,6 +52,16 @@ TARGETS: dict[str, Target] = {
             runtimes=(Runtime.PTE, Runtime.TFLITE, Runtime.ONNX),
             files=("model.pte", "model_pcm.pte", "model.tflite", "model_pcm.tflite", "model.onnx"),
             write=_android,
+        ),
+        *(
+            Target(
+                name=f"stethoscope-{core.name}",
+                description=f"Stethoscope with {core.title}: C99 library, tested on an emulated board",
+                runtimes=(Runtime.TFLITE, Runtime.ONNX),
+                files=("model.tflite", "model_pcm.tflite", "model.onnx"),
+                write=partial(_stethoscope, core),
+            )
+            for core in CORES.values()
         ),
     )
 }

@@ -11,7 +11,7 @@ from acula_edge.artifact import Artifact, ArtifactKind
 from acula_edge.bench import columns
 from acula_edge.bench.config import BenchConfig
 from acula_edge.bench.scoring import GraphScorer, Scorer, Sound, score_all, teacher_scorers
-from acula_edge.bench.systems import GRAPHS, PANEL
+from acula_edge.bench.systems import PANEL, graphs_in
 from acula_edge.data.audio import read_audio
 from acula_edge.data.folder import Folder, SourceRow, folder_digest, read_folder
 from acula_edge.data.tasks import Match, Task
@@ -100,8 +100,9 @@ def tasks_of(model: Artifact) -> tuple[Task, ...]:
 def _scorers(model: Artifact) -> tuple[dict[str, Scorer], list[str]]:
     if model.manifest.kind is ArtifactKind.TEACHER:
         return teacher_scorers(model), []
-    usable = {graph.system.name: graph for graph in GRAPHS if available(graph.runtime)}
-    missing = [graph for graph in GRAPHS if graph.system.name not in usable]
+    held = graphs_in(model)
+    usable = {graph.system.name: graph for graph in held if available(graph.runtime)}
+    missing = [graph for graph in held if graph.system.name not in usable]
     warnings = [f"{graph.file} was not run: {graph.system.ran_in} is not installed" for graph in missing]
     if model.read_json(_TASKS_IN[ArtifactKind.BUNDLE])["simulated"]:
         warnings.append("the model was trained on simulated recordings")

@@ -14,7 +14,7 @@ from acula_edge.bench.report import Hop, Ops, Report, limitations
 from acula_edge.bench.results import Performance
 from acula_edge.bench.scoring import GraphScorer, Scorer, score_all, teacher_scorers
 from acula_edge.bench.sections import page_of
-from acula_edge.bench.systems import GRAPHS, PANEL
+from acula_edge.bench.systems import PANEL, graphs_in
 from acula_edge.bench.verdict import verdict
 from acula_edge.contract import AudioContract
 from acula_edge.data.audio import to_float32
@@ -71,7 +71,9 @@ def run(config: BenchConfig, inputs: BenchInputs, out: Path) -> Artifact:
 
 def _score(dataset: Dataset, recordings: Sequence[Recording], inputs: BenchInputs) -> Logits:
     scorers: dict[str, Scorer] = teacher_scorers(inputs.teacher)
-    scorers |= {graph.system.name: GraphScorer.open(inputs.bundle, graph) for graph in GRAPHS}
+    scorers |= {
+        graph.system.name: GraphScorer.open(inputs.bundle, graph) for graph in graphs_in(inputs.bundle)
+    }
     sounds = ((to_float32(dataset.pcm(recording)), recording.sample_rate_hz) for recording in recordings)
     return score_all(sounds, len(recordings), scorers, "Scoring the test split")
 

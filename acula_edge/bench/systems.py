@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from acula_edge.artifact import Artifact
 from acula_edge.evidence.accuracy import Panel, System
 from acula_edge.runtime.runner import Form, Runtime
 
@@ -46,6 +47,11 @@ PANEL = Panel(
         ("int8_pte", "int8_tflite", ".pte against .tflite"),
     ),
 )
+
+
+def graphs_in(bundle: Artifact) -> tuple[Graph, ...]:
+    """The model files that a bundle holds, in the order of the reports."""
+    return tuple(graph for graph in GRAPHS if bundle.has(graph.file))
 
 
 def graph_of(runtime: Runtime) -> Graph:

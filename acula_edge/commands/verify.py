@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from acula_edge.artifact import Artifact
     from acula_edge.runtime.golden import Check
     from acula_edge.runtime.runner import Runtime
+    from targets.stethoscope.verify import FirmwareCheck
 
 
 def verify(
@@ -27,8 +28,8 @@ def verify(
 ) -> None:
     """Check a bundle's hashes, and its golden clips.
 
-    Every file is hashed again, and the golden clips run through every runtime. The exit code is 3 if
-    anything differs.
+    Every file is hashed again, and the golden clips run through every runtime; a stethoscope's library is
+    compiled and runs them on an emulated board. The exit code is 3 if anything differs.
     """
     from acula_edge.errors import GateError
     from acula_edge.runtime.golden import verify_bundle
@@ -40,10 +41,20 @@ def verify(
     checks = [] if problems else verify_bundle(model, asked)
     checked = {check.runtime for check in checks}
     missing = [name for name in Runtime if name not in checked]
-    (_as_json if as_json else _as_rows)(model, problems, checks, missing)
+    firmware = None if problems or runtime else _firmware(model)
+    (_as_json if as_json else _as_rows)(model, problems, checks, missing, firmware)
     failed = [*problems, *(f"{_file(check)} misses its bound" for check in checks if not check.passed)]
+    if firmware is not None and not firmware.passed:
+        failed.append(f"the library on {firmware.core.machine}: {'; '.join(firmware.findings.failures)}")
     if failed:
         raise GateError(f"{model.path} is not as it was built: {'; '.join(failed)}")
+
+
+def _firmware(model: Artifact) -> FirmwareCheck | None:
+    from targets.stethoscope.verify import core_of, verify_firmware
+
+    core = core_of(model)
+    return None if core is None else verify_firmware(model, core)
 
 
 def _open(path: Path) -> Artifact:
@@ -63,9 +74,14 @@ def _open(path: Path) -> Artifact:
 
 
 def _as_json(
-    model: Artifact, problems: Sequence[str], checks: Sequence[Check], missing: Sequence[Runtime]
+    model: Artifact,
+    problems: Sequence[str],
+    checks: Sequence[Check],
+    missing: Sequence[Runtime],
+    firmware: FirmwareCheck | None,
 ) -> None:
-    passed = not problems and all(check.passed for check in checks)
+    passed = not problems and all(check.passed for check in checks) and (firmware is None or firmware.passed)
+    found = {} if firmware is None else {"firmware": firmware.to_json()}
     print_json(
         {
             "bundle": str(model.path),
@@ -74,12 +90,17 @@ def _as_json(
             "problems": problems,
             "checks": [check.to_json() for check in checks],
             "not_checked": missing,
+            **found,
         }
     )
 
 
 def _as_rows(
-    model: Artifact, problems: Sequence[str], checks: Sequence[Check], missing: Sequence[Runtime]
+    model: Artifact,
+    problems: Sequence[str],
+    checks: Sequence[Check],
+    missing: Sequence[Runtime],
+    firmware: FirmwareCheck | None,
 ) -> None:
     n_files = len(model.manifest.files) + len(model.manifest.measured)
     rows = [("hashes", f"{n_files} files", "FAILED" if problems else "ok", "; ".join(problems))]
@@ -87,7 +108,20 @@ def _as_rows(
         error = check.note or f"largest error {check.max_abs_error:g}, bound {check.bound:g} {check.unit}"
         rows.append((_file(check), f"{check.clips} clips", "ok" if check.passed else "FAILED", error))
     rows += [(f".{name}", "", "not checked", "") for name in missing]
+    if firmware is not None:
+        rows.append(_firmware_row(firmware))
     print_rows(("check", "size", "result", "note"), rows)
+
+
+def _firmware_row(firmware: FirmwareCheck) -> tuple[str, str, str, str]:
+    found = firmware.findings
+    front_end, network = found.front_end_instructions / 1e6, found.network_instructions / 1e6
+    note = (
+        f"{found.mismatches} of {found.values} values differ on {firmware.core.machine} (emulated); "
+        f"{found.hops} hops a clip, each of {front_end:.2f} + {network:.2f} M instructions; "
+        f"{found.state_bytes} bytes of state, {found.stack_bytes} of stack"
+    )
+    return firmware.core.title, f"{found.clips} clips", "ok" if firmware.passed else "FAILED", note
 
 
 def _file(check: Check) -> str:

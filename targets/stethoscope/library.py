@@ -1,0 +1,179 @@
+"""Library: the C sources of one student, as files with their text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acula_edge.contract import AudioContract
+from targets.facts import Labels, label_rows
+from targets.stethoscope.c_text import array, defines, quoted
+from targets.stethoscope.frontend import Tables, make_tables, radix_2_first
+from targets.stethoscope.hops import Hops, hops_of
+from targets.stethoscope.memory import MemoryPlan, plan_memory
+from targets.stethoscope.network import Grid, Mean, Network
+from targets.stethoscope.network_c import NetworkSource, network_source
+
+_ONE = 32768  # of a probability
+_PUBLIC = ("acula.h", "acula_config.h", "acula_frontend.h", "acula_kernels.h")
+_STEPS = np.arange(256)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A real sound and what the reference runtime makes of it, repeated until the clip is full.
+
+    `pcm` int16 (samples,), `embedding` int8 (E,), `logits` int8 (K,).
+    """
+
+    pcm: NDArray[np.int16]
+    embedding: NDArray[np.int8]
+    logits: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """What is generated from: the network and its hops, the plan, the front end, what the outputs mean."""
+
+    network: Network
+    hops: Hops
+    plan: MemoryPlan
+    source: NetworkSource
+    contract: AudioContract
+    tables: Tables
+    labels: Labels
+    version: str
+
+
+def make_firmware(
+    network: Network, contract: AudioContract, labels: Labels, version: str, hops: Hops | None = None
+) -> Firmware:
+    """Plan and generate; hop by hop where the network allows it, or as `hops` says.
+
+    Raises ArtifactError for a network that the kernels can not hold.
+    """
+    hops = hops or hops_of(network)
+    plan = plan_memory(hops)
+    tables = make_tables(contract, network.features.grid)
+    return Firmware(network, hops, plan, network_source(hops, plan), contract, tables, labels, version)
+
+
+def library_files(firmware: Firmware, excerpt: Excerpt) -> dict[str, str]:
+    """Text of each file by its path: headers under include/, everything else under src/."""
+    generated = {
+        "acula_config.h": _config(firmware, excerpt),
+        "acula_network.c": firmware.source.text,
+        "acula_tables.c": _tables(firmware.tables),
+        "acula_labels.c": _labels(firmware),
+        "acula_golden.c": _golden(excerpt),
+    }
+    texts = {**shipped_files("c"), **generated}
+    return {f"{'include' if name in _PUBLIC else 'src'}/{name}": text for name, text in sorted(texts.items())}
+
+
+def shipped_files(folder_name: str) -> dict[str, str]:
+    """Text of each file, by name, in a folder of this package."""
+    folder = resources.files("targets.stethoscope") / folder_name
+    return {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir()}
+
+
+def _config(firmware: Firmware, excerpt: Excerpt) -> str:
+    contract, network, plan = firmware.contract, firmware.network, firmware.plan
+    embedding, logits, hops = network.embedding, network.logits, firmware.hops
+    steps = (1, contract.n_mels) if hops.turned else (hops.frames, 1)
+    sizes = defines(
+        (
+            ("ACULA_VERSION", quoted(firmware.version)),
+            ("ACULA_SAMPLE_RATE_HZ", contract.sample_rate_hz),
+            ("ACULA_CLIP_SAMPLES", contract.clip_samples),
+            ("ACULA_WINDOW_SAMPLES", contract.window_samples),
+            ("ACULA_HOP_SAMPLES", contract.hop_samples),
+            ("ACULA_N_FFT", contract.n_fft),
+            ("ACULA_N_MELS", contract.n_mels),
+            ("ACULA_N_FRAMES", contract.n_frames),
+            ("ACULA_HOP_FRAMES", hops.frames),
+            ("ACULA_HOPS", hops.count),
+            ("ACULA_MEL_STEP", steps[0]),
+            ("ACULA_FRAME_STEP", steps[1]),
+            ("ACULA_RADIX_2_FIRST", int(radix_2_first(contract))),
+            ("ACULA_ROOTS", firmware.tables.roots.size),
+            ("ACULA_BAND_WEIGHTS", firmware.tables.band_weights.size),
+            ("ACULA_LOG_FLOOR", f"{float(firmware.tables.log_floor).hex()}f"),
+            ("ACULA_ARENA_BYTES", plan.arena_bytes),
+            ("ACULA_FEATURES_OFFSET", plan.offset(hops.network.features)),
+            ("ACULA_EMBEDDING_OFFSET", plan.offset(embedding)),
+            ("ACULA_LOGITS_OFFSET", plan.offset(logits)),
+            ("ACULA_EMBEDDING_DIM", embedding.size_bytes),
+            ("ACULA_N_LOGITS", logits.size_bytes),
+            *_grid("EMBEDDING", embedding.grid),
+            *_grid("LOGITS", logits.grid),
+            ("ACULA_STEPS", len(network.layers)),
+            (
+                "ACULA_SUMS",
+                sum(layer.result.size_bytes for layer in network.layers if isinstance(layer, Mean)),
+            ),
+            ("ACULA_HEAD_LAYERS", len(firmware.source.head)),
+            ("ACULA_HEAD_BIASES", firmware.source.head_biases),
+            ("ACULA_WEIGHTS_CRC", f"0x{firmware.source.weights_crc:08x}u"),
+            ("ACULA_GOLDEN_SAMPLES", excerpt.pcm.size),
+            ("ACULA_SIMULATED_TRAINING_DATA", int(firmware.labels.simulated)),
+        )
+    )
+    return (
+        "/* Sizes of this model, made from its audio contract and its memory plan. */\n"
+        f"#ifndef ACULA_CONFIG_H\n#define ACULA_CONFIG_H\n\n{sizes}\n#endif\n"
+    )
+
+
+def _grid(name: str, grid: Grid) -> tuple[tuple[str, object], tuple[str, object]]:
+    return (f"ACULA_{name}_SCALE", f"{grid.scale!r}f"), (f"ACULA_{name}_ZERO", grid.zero_point)
+
+
+def _tables(tables: Tables) -> str:
+    bands = "".join(
+        f"    {{{first}u, {count}u}},\n"
+        for first, count in zip(tables.band_first, tables.band_count, strict=True)
+    )
+    parts = (
+        '#include "acula_tables.h"\n',
+        array("acula_window", tables.window, static=False),
+        array("acula_roots", tables.roots, static=False),
+        array("acula_order", tables.order, static=False),
+        f"const acula_band_t acula_bands[{len(tables.band_first)}] = {{\n{bands}}};\n",
+        array("acula_band_weights", tables.band_weights, static=False),
+        array("acula_gains", tables.gains, static=False),
+        array("acula_offsets", tables.offsets, static=False),
+    )
+    return "\n".join(parts)
+
+
+def _labels(firmware: Firmware) -> str:
+    grid, rows = firmware.network.logits.grid, label_rows(firmware.labels)
+    tasks = [row.task for row in rows]
+    lines = "".join(
+        f"    {{{quoted(row.task)}, {quoted(row.class_name)}, {tasks.index(row.task)}u, "
+        f"{tasks.count(row.task)}u}},\n"
+        for row in rows
+    )
+    sigmoids = _ONE / (1.0 + np.exp(-grid.scale * (_STEPS - 128.0 - grid.zero_point)))
+    exponentials = _ONE * np.exp(-grid.scale * _STEPS)
+    parts = (
+        '#include "acula.h"\n#include "acula_results.h"\n',
+        f"const acula_label_t acula_labels[ACULA_N_LOGITS] = {{\n{lines}}};\n",
+        array("acula_sigmoids", np.rint(sigmoids).astype(np.uint16), static=False),
+        array("acula_exponentials", np.rint(exponentials).astype(np.uint16), static=False),
+    )
+    return "\n".join(parts)
+
+
+def _golden(excerpt: Excerpt) -> str:
+    parts = (
+        '#include "acula_golden.h"\n',
+        array("acula_golden_pcm", excerpt.pcm, static=False),
+        array("acula_golden_embedding", excerpt.embedding, static=False),
+        array("acula_golden_logits", excerpt.logits, static=False),
+    )
+    return "\n".join(parts)

@@ -1,0 +1,75 @@
+"""Verify: a bundle's library on the emulated board of its core."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from acula_edge.artifact import Artifact
+from targets.stethoscope.bundle import MODEL
+from targets.stethoscope.cores import CORES, Core
+from targets.stethoscope.emulator import Findings, Size, build_test, run_test, size_of
+from targets.stethoscope.lowering import read_network
+
+_PREFIX = "stethoscope-"
+
+
+@dataclass(frozen=True)
+class FirmwareCheck:
+    """Findings on the board, sizes of the library, and the network's layers with their work."""
+
+    core: Core
+    findings: Findings
+    size: Size
+    layers: tuple[str, ...]
+    macs: tuple[int, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every golden value is the expected one, and every rule of the API is kept."""
+        return not self.findings.failures and self.findings.selftest == 0 and self.findings.mismatches == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        found = asdict(self.findings)
+        found["layers"] = [
+            {"name": name, "macs": macs, "instructions": instructions}
+            for name, macs, instructions in zip(
+                self.layers, self.macs, found.pop("layer_instructions"), strict=False
+            )
+        ]
+        return {
+            "core": self.core.title,
+            "board": f"{self.core.machine} (emulated)",
+            "passed": self.passed,
+            "network_instructions": self.findings.network_instructions,
+            **asdict(self.size),
+            **found,
+        }
+
+
+def core_of(bundle: Artifact) -> Core | None:
+    """The core that a bundle was built for; None for a bundle of another target."""
+    name = str(bundle.manifest.config.get("name", ""))
+    return CORES.get(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else None
+
+
+def verify_firmware(bundle: Artifact, core: Core) -> FirmwareCheck:
+    """Compile the library in `bundle`, and run its golden clips on the board.
+
+    Raises ToolError if a tool is missing, GateError if the sources do not compile or the test breaks off.
+    """
+    network = read_network(bundle.file(MODEL))
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder)
+        elf = build_test(bundle.path.resolve(), core, built)
+        findings = run_test(elf, core, bundle.path / "test")
+        return FirmwareCheck(
+            core=core,
+            findings=findings,
+            size=size_of(built),
+            layers=tuple(layer.name for layer in network.layers),
+            macs=tuple(layer.macs for layer in network.layers),
+        )
