@@ -1,8 +1,11 @@
-"""QuantizeConfig: calibration, and the bounds of the parity gate."""
+"""QuantizeConfig: the scheme, its calibration, and the bounds of the parity gate."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from quantize.calibration import CalibrationConfig
+from quantize.scheme import SchemeConfig
 
 
 class QuantizeConfig(BaseModel):
@@ -14,6 +17,8 @@ class QuantizeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    scheme: SchemeConfig = SchemeConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
     calibration_clips: PositiveInt = 256
     parity_clips: PositiveInt = 64
     max_float_error: PositiveFloat = 1e-4

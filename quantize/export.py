@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,13 @@ from acula_edge.contract import AudioContract
 from acula_edge.frontend import log_mel, log_mel_module
 from acula_edge.students.student import Student
 from quantize import executorch, litert, onnx_export
+from quantize.calibration import outliers
+from quantize.config import QuantizeConfig
 from quantize.graphs import NamedFeatures, NamedPcm, WithFrontEnd
 from quantize.ops import OpTable, Steps, tflite_ops, tflite_steps
+from quantize.ranges import Range
+from quantize.scheme import SchemeConfig
+from quantize.sites import Site, observe
 
 # The float PCM graph is only the source of the INT8 one; it is not delivered.
 _FLOAT_PCM = "float_pcm.tflite"
@@ -26,43 +32,57 @@ _FLOAT_PCM = "float_pcm.tflite"
 class Exported:
     """Op table of each .pte and .tflite, the tensors at the border of every file, and the INT8 graph.
 
-    `quantised` is the PT2E graph before it was lowered.
+    `quantised` is the PT2E graph before it was lowered; `outliers` are for `calibration.json`.
     """
 
     ops: dict[str, OpTable]
     tensors: tuple[TensorSpec, ...]
     quantised: GraphModule
+    outliers: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What all files are made from: network, grids, and the calibration clips in both forms."""
+
+    student: Student
+    contract: AudioContract
+    scheme: SchemeConfig
+    sites: dict[str, Site]
+    ranges: dict[str, Range]
+    pcm: NDArray[np.int16]
+    features: NDArray[np.float32]
 
 
 def export_all(
-    student: Student, calibration: NDArray[np.int16], contract: AudioContract, folder: Path
+    student: Student,
+    calibration: NDArray[np.int16],
+    contract: AudioContract,
+    folder: Path,
+    config: QuantizeConfig,
 ) -> Exported:
     """Write all model files into `folder`; `calibration` is PCM int16 (n, clip_samples)."""
     features = np.ascontiguousarray(log_mel(calibration, contract)[:, None])
-    quantised = executorch.quantise(student, torch.from_numpy(features))
-    pte_ops = _export_pte(student, quantised, features, calibration, contract, folder)
-    pte_grid = executorch.border_steps(quantised)
-    tflite_table, tflite_grids = _export_tflite(student, features, calibration, contract, folder)
+    sites = observe(student, torch.from_numpy(features))
+    seen = {name: site.statistics for name, site in sites.items()}
+    ranges = config.calibration.ranges(seen, config.scheme.symmetric)
+    source = _Source(student, contract, config.scheme, sites, ranges, calibration, features)
+    quantised = executorch.quantise(student, torch.from_numpy(features), config.scheme, ranges)
+    pte_ops, pte_grid = _export_pte(source, quantised, folder), executorch.border_steps(quantised)
+    tflite_table, tflite_grids = _export_tflite(source, folder)
     onnx_export.export(student, torch.from_numpy(features[:1]), folder / "model.onnx")
     grids = {"model.pte": pte_grid, "model_pcm.pte": pte_grid, **tflite_grids}
     files = (*pte_ops, *tflite_table, "model.onnx")
     tensors = [spec for file in files for spec in _border(file, student, contract, grids.get(file, {}))]
-    return Exported({**pte_ops, **tflite_table}, tuple(tensors), quantised)
+    return Exported({**pte_ops, **tflite_table}, tuple(tensors), quantised, outliers(seen, ranges))
 
 
-def _export_pte(
-    student: Student,
-    quantised: GraphModule,
-    features: NDArray[np.float32],
-    pcm: NDArray[np.int16],
-    contract: AudioContract,
-    folder: Path,
-) -> dict[str, OpTable]:
+def _export_pte(source: _Source, quantised: GraphModule, folder: Path) -> dict[str, OpTable]:
     # Quantised alone first: inside a larger module the quantizer would take the front end too.
-    with_front_end = WithFrontEnd(log_mel_module(contract), quantised)
-    one_clip, one_pcm = torch.from_numpy(features[:1]), torch.from_numpy(pcm[:1])
+    with_front_end = WithFrontEnd(log_mel_module(source.contract), quantised)
+    one_clip, one_pcm = torch.from_numpy(source.features[:1]), torch.from_numpy(source.pcm[:1])
     lowered = {
-        "float.pte": executorch.lower(student, forward=one_clip),
+        "float.pte": executorch.lower(source.student, forward=one_clip),
         "model.pte": executorch.lower(quantised, forward=one_clip),
         # ExecuTorch's Java API has no int16 tensors: an app gives the same samples as int32.
         "model_pcm.pte": executorch.lower(
@@ -74,28 +94,25 @@ def _export_pte(
     return {name: result.ops for name, result in lowered.items()}
 
 
-def _export_tflite(
-    student: Student,
-    features: NDArray[np.float32],
-    pcm: NDArray[np.int16],
-    contract: AudioContract,
-    folder: Path,
-) -> tuple[dict[str, OpTable], dict[str, dict[str, Steps]]]:
+def _export_tflite(source: _Source, folder: Path) -> tuple[dict[str, OpTable], dict[str, dict[str, Steps]]]:
+    student, features, pcm = source.student, source.features, source.pcm
+    grids = (source.scheme, source.sites, source.ranges)
     net = litert.convert(NamedFeatures(student), "features", torch.from_numpy(features[:1]))
-    net_pcm = litert.convert(NamedPcm(log_mel_module(contract), student), "pcm", torch.from_numpy(pcm[:1]))
+    whole = NamedPcm(log_mel_module(source.contract), student)
+    net_pcm = litert.convert(whole, "pcm", torch.from_numpy(pcm[:1]))
     files = {
         "float.tflite": net,
-        "model.tflite": litert.quantise(net, "features", features),
+        "model.tflite": litert.quantise(net, "features", features, *grids),
         _FLOAT_PCM: net_pcm,
-        "model_pcm.tflite": litert.quantise(net_pcm, "pcm", pcm),
+        "model_pcm.tflite": litert.quantise(net_pcm, "pcm", pcm, *grids),
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
     sources = {"float.tflite": "float.tflite", "model.tflite": "float.tflite", "model_pcm.tflite": _FLOAT_PCM}
-    ops = {name: tflite_ops(folder / source, folder / name) for name, source in sources.items()}
-    grids = {name: tflite_steps(folder / name) for name in ("model.tflite", "model_pcm.tflite")}
+    ops = {name: tflite_ops(folder / before, folder / name) for name, before in sources.items()}
+    steps = {name: tflite_steps(folder / name) for name in ("model.tflite", "model_pcm.tflite")}
     (folder / _FLOAT_PCM).unlink()
-    return ops, grids
+    return ops, steps
 
 
 def _border(file: str, student: Student, contract: AudioContract, grid: dict[str, Steps]) -> list[TensorSpec]:

@@ -2,7 +2,7 @@
 
 `graph.safetensors` holds every tensor that the graph reads, by the node that reads it (`read.NODE`), and
 the grid of every node that rounds or reads a rounding (`grid.NODE`: scale, zero point). Its structure
-follows from the student.
+follows from the student and the scheme, which stands in the file's metadata.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.fx import GraphModule, Node
@@ -19,19 +19,20 @@ from acula_edge.errors import ArtifactError
 from acula_edge.students.student import Student
 from quantize import executorch
 from quantize.layers import is_call
+from quantize.scheme import SchemeConfig
 
 GRAPH = "graph.safetensors"
-_READ, _GRID = "read.", "grid."
+_READ, _GRID, _SCHEME = "read.", "grid.", "scheme"
 
 
-def save_graph(quantised: GraphModule, folder: Path) -> None:
+def save_graph(quantised: GraphModule, scheme: SchemeConfig, folder: Path) -> None:
     """Write `graph.safetensors`; equal graphs give equal bytes."""
     tensors = {f"{_READ}{node.name}": _read(quantised, node).contiguous() for node in _reading(quantised)}
     tensors |= {
         f"{_GRID}{node.name}": torch.tensor(node.args[1:3], dtype=torch.float64)
         for node in _rounding(quantised)
     }
-    save_file(tensors, folder / GRAPH)
+    save_file(tensors, folder / GRAPH, metadata={_SCHEME: scheme.model_dump_json()})
 
 
 def load_graph(student: Student, path: Path) -> GraphModule:
@@ -41,10 +42,12 @@ def load_graph(student: Student, path: Path) -> GraphModule:
     """
     try:
         tensors = load_file(path)
+        with safe_open(path, framework="pt") as stored:
+            scheme = SchemeConfig.model_validate_json(stored.metadata()[_SCHEME])
     except (SafetensorError, OSError) as error:
         raise ArtifactError(f"{path} can not be read ({error}); build it again") from None
     silence = torch.zeros(1, 1, student.n_mels, student.n_frames)
-    quantised = executorch.quantise(student, silence)  # its ranges are replaced
+    quantised = executorch.quantise(student, silence, scheme)  # its ranges are replaced
     _restore(quantised, tensors, path)
     return quantised
 

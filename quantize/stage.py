@@ -25,6 +25,7 @@ from acula_edge.runtime.divert import divert_output
 from acula_edge.runtime.runner import Outputs
 from acula_edge.students.space import TextSpace
 from quantize import fidelity, parity
+from quantize.choice import choose_clips
 from quantize.config import QuantizeConfig
 from quantize.fidelity import Trial
 from quantize.hearing import hear
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 OPS = "ops.json"
 PARITY = "parity.json"
 FIDELITY = "fidelity.json"
+CALIBRATION = "calibration.json"
 _LOG = "converters.log"
 _REJECTED = "rejected"
 
@@ -43,7 +45,8 @@ _REJECTED = "rejected"
 class QuantizeInputs:
     """The float student, and the Dataset with the calibration and parity clips.
 
-    `teacher` knows the reports of the validation recordings, which no student keeps.
+    `teacher` knows the reports of the validation recordings, which no student keeps, and its embeddings may
+    choose the calibration clips.
     """
 
     student: Artifact
@@ -70,7 +73,9 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     dataset = Dataset.open(inputs.dataset)
     dataset.contract.require_equal(contract, "the student")
     student = load_student(inputs.student)
-    calibration = spread_clips(dataset, Split.TRAIN, config.calibration_clips, config.seed)
+    calibration = choose_clips(
+        config.calibration.choice, dataset, inputs.teacher, config.calibration_clips, config.seed
+    )
     work = work_dir(out)
     work.mkdir(parents=True, exist_ok=True)
     with ArtifactWriter(out) as writer:
@@ -79,10 +84,11 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
             from quantize.export import export_all
             from quantize.graph_file import save_graph
 
-            exported = export_all(student, calibration.pcm, contract, writer.path)
-            save_graph(exported.quantised, writer.path)
+            exported = export_all(student, calibration.pcm, contract, writer.path, config)
+            save_graph(exported.quantised, config.scheme, writer.path)
         hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
+        writer.write_json(CALIBRATION, _calibration(config, calibration, exported.outliers))
         trial = _trial(dataset, config)
         _check_parity(config, student, trial, writer, work / _REJECTED)
         space = TextSpace.open(inputs.student)
@@ -121,6 +127,12 @@ def _measure_fidelity(
     say("quantize: fidelity of every layer and of the embedding on validation recordings")
     found = fidelity.measure(sources, hear(writer.path, dataset), trial, config.seed)
     writer.write_json(FIDELITY, found.model_dump(mode="json"))
+
+
+def _calibration(config: QuantizeConfig, clips: Clips, tensors: list[dict[str, Any]]) -> dict[str, Any]:
+    """`calibration.json`: the clips, and what each tensor held while they were heard."""
+    chosen = config.calibration.model_dump(mode="json")
+    return {**chosen, "clips": list(clips.recordings), "tensors": tensors}
 
 
 def _evidence(hops: list[parity.Hop], outputs: dict[str, Outputs], trial: Clips) -> dict[str, Any]:

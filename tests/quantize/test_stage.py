@@ -49,7 +49,8 @@ def test_the_artifact_is_whole_and_carries_the_contract(
 ) -> None:
     handed_on = set(FLOAT_FILES)
     names = {entry.name for entry in mini_quantized.manifest.files}
-    assert names == {*MODELS, *handed_on, "ops.json", "parity.json", "fidelity.json", "graph.safetensors"}
+    tables = {"ops.json", "parity.json", "fidelity.json", "calibration.json", "graph.safetensors"}
+    assert names == {*MODELS, *handed_on, *tables}
     for name in handed_on:
         assert mini_quantized.file(name).read_bytes() == student.file(name).read_bytes()
     assert mini_quantized.verify() == []
@@ -216,13 +217,15 @@ print(run(config, inputs, Path({str(tmp_path / "again")!r})).digest)
 def _exported_before(quantized: Artifact, swap: dict[str, str]) -> object:
     """Stands for the converters: files made before, some of them under another's name."""
 
-    def export_all(_student: object, _pcm: object, _contract: object, folder: Path) -> object:
+    def export_all(
+        _student: object, _pcm: object, _contract: object, folder: Path, _config: object
+    ) -> object:
         from quantize.export import Exported
 
         for name in MODELS:
             content = quantized.file(swap.get(name, name)).read_bytes()
             (folder / name).write_bytes(content)
-        return Exported({}, (), cast(GraphModule, None))  # its gate fails before the graph is read
+        return Exported({}, (), cast(GraphModule, None), [])  # its gate fails before the graph is read
 
     return export_all
 
