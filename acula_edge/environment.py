@@ -28,6 +28,7 @@ PACKAGES = [
     "litert-torch",
     "ai-edge-litert",
     "ai-edge-quantizer",
+    "neural-compressor",
     "scikit-learn",
     "optuna",
 ]

@@ -55,8 +55,9 @@ class SchemeConfig(BaseModel):
     """The scheme of each runtime's files, and what both share.
 
     `float_modules` names modules of the student that stay float, with all that is inside them, such as
-    `trunk.0` or `head`. `per_channel` gives each output channel of a weight its own scale. `symmetric`
-    puts the middle of an activation's range at zero. Raises UsageError for what a runtime does not have.
+    `trunk.0` or `head`. `per_channel` gives each output channel of a weight its own scale; LiteRT's fully
+    connected layers always have them. `symmetric` puts the middle of an activation's range at zero.
+    Raises UsageError for what a runtime does not have.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -45,11 +45,11 @@ class Statistics:
 
     def quantile(self, share: float) -> float:
         """The value below which `share` of all values lie, to a bin's width."""
-        below = np.concatenate([[0], np.cumsum(self.counts)])
-        edges = np.arange(-SIDE, SIDE + 1) * self.width
-        used = np.flatnonzero(np.diff(below)) + 1
-        points = np.concatenate([[used[0] - 1], used])
-        found = float(np.interp(share * below[-1], below[points], edges[points]))
+        reached = np.cumsum(self.counts)
+        wanted = share * reached[-1]
+        place = int(np.searchsorted(reached, max(wanted, 1)))  # share 0 is the first value
+        inside = 1 - (reached[place] - wanted) / self.counts[place]
+        found = float((place - SIDE + inside) * self.width)
         return min(max(found, self.low), self.high)
 
     def outside(self, low: float, high: float) -> float:

@@ -136,6 +136,20 @@ def test_golden_op_counts(mini_quantized: Artifact) -> None:
     assert (pcm["delegates"], pcm["undelegated"]) == (1, {"CAST": 1})
 
 
+def test_calibration_tells_what_each_tensor_held(mini_quantized: Artifact, mini_dataset: Artifact) -> None:
+    found = mini_quantized.read_json("calibration.json")
+    dataset = Dataset.open(mini_dataset)
+    assert set(found["clips"]) <= {recording.id for recording in dataset.of(Split.TRAIN)}
+    tensors = {entry["tensor"]: entry for entry in found["tensors"]}
+    assert len(tensors) == 1 + CONVOLUTIONS + 1 + LINEARS  # features, convolutions, mean, linear layers
+    pcm = spread_clips(dataset, Split.TRAIN, 64, seed=0).pcm
+    features = log_mel(pcm, dataset.contract)
+    heard = tensors["features"]
+    assert (heard["min"], heard["max"]) == (features.min(), features.max())
+    assert heard["quantiles"]["0.99"] == pytest.approx(np.quantile(features, 0.99), abs=0.01)
+    assert {entry["outside"] for entry in tensors.values()} == {0.0}  # min-max leaves nothing outside
+
+
 def test_tensors_name_shape_type_and_grid(mini_quantized: Artifact) -> None:
     tensors = {spec.name: spec for spec in mini_quantized.manifest.tensors}
     assert {name.split(":")[0] for name in tensors} == set(MODELS)
