@@ -54,6 +54,7 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.STUDENT: (
         "acula_edge/data",
         "acula_edge/checkpoint.py",
+        "acula_edge/ema.py",
         "acula_edge/encoders",
         "acula_edge/students",
         "distill",
@@ -78,6 +79,7 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.SEARCH: (
         "acula_edge/data",
         "acula_edge/checkpoint.py",
+        "acula_edge/ema.py",
         "acula_edge/evidence",
         "acula_edge/encoders",
         "acula_edge/students",

@@ -11,12 +11,19 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
     get_symmetric_quantization_config,
 )
 from torch.fx import GraphModule, Node
-from torchao.quantization.pt2e import MinMaxObserver
+from torchao.quantization.pt2e import (
+    FakeQuantize,
+    MinMaxObserver,
+    MovingAverageMinMaxObserver,
+    MovingAveragePerChannelMinMaxObserver,
+)
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, SharedQuantizationSpec
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from quantize.scheme import Scheme, SchemeConfig
 
+# Observers of weights, of all channels together and of each.
+_LAST = {False: MovingAverageMinMaxObserver, True: MovingAveragePerChannelMinMaxObserver}
 _EPS = 2**-12  # smallest scale that XNNPACK takes
 
 
@@ -25,20 +32,23 @@ class FusedReLU6Quantizer(XNNPACKQuantizer):  # type: ignore[misc]
 
     The parent fuses ReLU only: it would give the convolution's output, negative half included, the 256
     steps that belong to [0, 6] alone, and put a rounding between the two. It would also give the mean of a
-    map the steps of the map, of whose range a mean takes a small part. `activation` replaces the observer
-    of the activations.
+    map the steps of the map, of whose range a mean takes a small part. For `training`, each observer also
+    rounds what passes, and the weights' observers know the last weights only.
     """
 
-    def __init__(self, scheme: SchemeConfig, activation: Any = None) -> None:
+    def __init__(self, scheme: SchemeConfig, training: bool = False) -> None:
         super().__init__()
         self._scheme = scheme
         self._dynamic = scheme.pte is Scheme.DYNAMIC
         config = get_symmetric_quantization_config(scheme.per_channel, is_dynamic=self._dynamic)
         if not self._dynamic:
             # As in the .tflite: the whole range that calibration saw, so that both graphs have equal scales.
-            observer = activation or MinMaxObserver.with_args(eps=_EPS)
-            measured = dataclasses.replace(config.input_activation, observer_or_fake_quant_ctr=observer)
+            measured = _with(config.input_activation, training, MinMaxObserver)
             config = dataclasses.replace(config, input_activation=measured, output_activation=measured)
+        if training:
+            last = {"averaging_constant": 1.0}  # a moving average of one step is the last step
+            weight = _with(config.weight, training, _LAST[scheme.per_channel], **last)
+            config = dataclasses.replace(config, weight=weight)
         self.set_global(config)
         self.set_filter_function(self._is_integer)
 
@@ -95,6 +105,14 @@ class FusedReLU6Quantizer(XNNPACKQuantizer):  # type: ignore[misc]
             output_qspec=config.output_activation,
             _annotated=True,
         )
+
+
+def _with(spec: Any, training: bool, observer: Any, **settings: float) -> Any:
+    settings["eps"] = _EPS
+    made = (
+        FakeQuantize.with_args(observer=observer, **settings) if training else observer.with_args(**settings)
+    )
+    return dataclasses.replace(spec, observer_or_fake_quant_ctr=made)
 
 
 def module_of(node: Node) -> str:
