@@ -61,6 +61,8 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ),
     ArtifactKind.QUANTIZED: (
         "acula_edge/data",
+        "acula_edge/checkpoint.py",
+        "acula_edge/ema.py",
         "acula_edge/evidence",
         "acula_edge/students",
         "acula_edge/runtime",

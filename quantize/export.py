@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.fx import GraphModule
 
 from acula_edge.artifact import TensorSpec
 from acula_edge.contract import AudioContract
-from acula_edge.frontend import log_mel, log_mel_module
+from acula_edge.frontend import log_mel_module
 from acula_edge.students.student import Student
 from quantize import executorch, litert, onnx_export
-from quantize.calibration import outliers
-from quantize.config import QuantizeConfig
 from quantize.graphs import NamedFeatures, NamedPcm, WithFrontEnd
 from quantize.ops import OpTable, Steps, tflite_ops, tflite_steps
-from quantize.ranges import Range
-from quantize.scheme import SchemeConfig
-from quantize.sites import Site, observe
+from quantize.prepared import Prepared
 
 # The float PCM graph is only the source of the INT8 one; it is not delivered.
 _FLOAT_PCM = "float_pcm.tflite"
@@ -32,61 +28,62 @@ _FLOAT_PCM = "float_pcm.tflite"
 class Exported:
     """Op table of each .pte and .tflite, the tensors at the border of every file, and the INT8 graph.
 
-    `quantised` is the PT2E graph before it was lowered; `outliers` are for `calibration.json`.
+    `quantised` is the PT2E graph before it was lowered.
     """
 
     ops: dict[str, OpTable]
     tensors: tuple[TensorSpec, ...]
     quantised: GraphModule
-    outliers: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What all files are made from: network, grids, and the calibration clips in both forms."""
-
-    student: Student
-    contract: AudioContract
-    scheme: SchemeConfig
-    sites: dict[str, Site]
-    ranges: dict[str, Range]
-    pcm: NDArray[np.int16]
-    features: NDArray[np.float32]
 
 
 def export_all(
     student: Student,
+    prepared: Prepared,
     calibration: NDArray[np.int16],
     contract: AudioContract,
     folder: Path,
-    config: QuantizeConfig,
 ) -> Exported:
-    """Write all model files into `folder`; `calibration` is PCM int16 (n, clip_samples)."""
-    features = np.ascontiguousarray(log_mel(calibration, contract)[:, None])
-    sites = observe(student, torch.from_numpy(features))
-    seen = {name: site.statistics for name, site in sites.items()}
-    ranges = config.calibration.ranges(seen, config.scheme.symmetric)
-    source = _Source(student, contract, config.scheme, sites, ranges, calibration, features)
-    quantised = executorch.quantise(student, torch.from_numpy(features), config.scheme, ranges)
+    """Write all model files into `folder`: the float ones of `student`, the others of `prepared`.
+
+    `calibration` is PCM int16 (n, clip_samples), whose features `prepared` has heard.
+    """
+    source = _Source(student, prepared, contract, calibration)
+    features = prepared.features
+    quantised = executorch.quantise(prepared.network, features, prepared.scheme, prepared.ranges)
     pte_ops, pte_grid = _export_pte(source, quantised, folder), executorch.border_steps(quantised)
     tflite_table, tflite_grids = _export_tflite(source, folder)
-    onnx_export.export(student, torch.from_numpy(features[:1]), folder / "model.onnx")
+    onnx_export.export(student, features[:1], folder / "model.onnx")
     grids = {"model.pte": pte_grid, "model_pcm.pte": pte_grid, **tflite_grids}
     files = (*pte_ops, *tflite_table, "model.onnx")
     tensors = [spec for file in files for spec in _border(file, student, contract, grids.get(file, {}))]
-    return Exported({**pte_ops, **tflite_table}, tuple(tensors), quantised, outliers(seen, ranges))
+    return Exported({**pte_ops, **tflite_table}, tuple(tensors), quantised)
+
+
+@dataclass(frozen=True)
+class _Source:
+    student: Student
+    prepared: Prepared
+    contract: AudioContract
+    pcm: NDArray[np.int16]
+
+    @property
+    def one_clip(self) -> Tensor:
+        return self.prepared.features[:1]
+
+    @property
+    def one_pcm(self) -> Tensor:
+        return torch.from_numpy(self.pcm[:1])
 
 
 def _export_pte(source: _Source, quantised: GraphModule, folder: Path) -> dict[str, OpTable]:
     # Quantised alone first: inside a larger module the quantizer would take the front end too.
     with_front_end = WithFrontEnd(log_mel_module(source.contract), quantised)
-    one_clip, one_pcm = torch.from_numpy(source.features[:1]), torch.from_numpy(source.pcm[:1])
     lowered = {
-        "float.pte": executorch.lower(source.student, forward=one_clip),
-        "model.pte": executorch.lower(quantised, forward=one_clip),
+        "float.pte": executorch.lower(source.student, forward=source.one_clip),
+        "model.pte": executorch.lower(quantised, forward=source.one_clip),
         # ExecuTorch's Java API has no int16 tensors: an app gives the same samples as int32.
         "model_pcm.pte": executorch.lower(
-            with_front_end, forward=one_pcm, forward_int32=one_pcm.to(torch.int32)
+            with_front_end, forward=source.one_pcm, forward_int32=source.one_pcm.to(torch.int32)
         ),
     }
     for name, result in lowered.items():
@@ -95,16 +92,19 @@ def _export_pte(source: _Source, quantised: GraphModule, folder: Path) -> dict[s
 
 
 def _export_tflite(source: _Source, folder: Path) -> tuple[dict[str, OpTable], dict[str, dict[str, Steps]]]:
-    student, features, pcm = source.student, source.features, source.pcm
-    grids = (source.scheme, source.sites, source.ranges)
-    net = litert.convert(NamedFeatures(student), "features", torch.from_numpy(features[:1]))
-    whole = NamedPcm(log_mel_module(source.contract), student)
-    net_pcm = litert.convert(whole, "pcm", torch.from_numpy(pcm[:1]))
+    prepared, features = source.prepared, source.prepared.features.numpy()
+    grids = (prepared.scheme, prepared.sites, prepared.ranges)
+    plain = litert.convert(NamedFeatures(source.student), "features", source.one_clip)
+    # The same file, unless the INT8 files have weights of their own.
+    trained = prepared.network is not source.student
+    net = litert.convert(NamedFeatures(prepared.network), "features", source.one_clip) if trained else plain
+    whole = NamedPcm(log_mel_module(source.contract), prepared.network)
+    net_pcm = litert.convert(whole, "pcm", source.one_pcm)
     files = {
-        "float.tflite": net,
+        "float.tflite": plain,
         "model.tflite": litert.quantise(net, "features", features, *grids),
         _FLOAT_PCM: net_pcm,
-        "model_pcm.tflite": litert.quantise(net_pcm, "pcm", pcm, *grids),
+        "model_pcm.tflite": litert.quantise(net_pcm, "pcm", source.pcm, *grids),
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)

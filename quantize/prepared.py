@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
+from acula_edge.checkpoint import EpochRecord
 from acula_edge.students.student import Student
 from quantize.calibration import CalibrationConfig, outliers
 from quantize.ranges import Range
@@ -15,14 +16,31 @@ from quantize.sites import Site, observe
 
 
 @dataclass(frozen=True)
+class Retraining:
+    """What QAT did: the outputs' relative error on validation clips before and after, and each epoch."""
+
+    error_before: float
+    error_after: float
+    history: tuple[EpochRecord, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """`network` has heard `features` (n, 1, n_mels, n_frames): what its `sites` held, and their `ranges`."""
+    """`network` has heard `features` (n, 1, n_mels, n_frames): what its `sites` held, and their `ranges`.
+
+    `training` tells of QAT, if `network` went through it.
+    """
 
     network: Student
     features: Tensor
     scheme: SchemeConfig
     sites: dict[str, Site]
     ranges: dict[str, Range]
+    training: Retraining | None = None
 
     @classmethod
     def of(
@@ -33,9 +51,10 @@ class Prepared:
         seen = {name: site.statistics for name, site in sites.items()}
         return cls(network, features, scheme, sites, calibration.ranges(seen, scheme.symmetric))
 
-    def retrained(self, network: Student) -> Prepared:
+    def retrained(self, network: Student, training: Retraining) -> Prepared:
         """The same grids for other weights, which were trained on them."""
-        return replace(self, network=network, sites=observe(network, self.features))
+        sites = observe(network, self.features)
+        return replace(self, network=network, sites=sites, training=training)
 
     @property
     def outliers(self) -> list[dict[str, Any]]:

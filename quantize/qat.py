@@ -21,16 +21,16 @@ from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
-from acula_edge.checkpoint import EpochRecord, Schedule, Training, fit
+from acula_edge.checkpoint import Schedule, Training, fit
 from acula_edge.ema import Ema
 from acula_edge.students.student import Student
-from quantize.prepared import Prepared
+from quantize.prepared import Prepared, Retraining
 from quantize.qat_config import QatConfig
 from quantize.sites import Ranges, observed_nodes
 from quantize.xnnpack import FusedReLU6Quantizer
 
 _FROZEN = ("embedding.", "head.")
-_CLIP_NORM, _WARMUP_STEPS = 1.0, 20
+_CLIP_NORM, _WARMUP_STEPS, _BATCH = 1.0, 20, 32
 
 
 @dataclass(frozen=True)
@@ -41,29 +41,18 @@ class Lessons:
     val: Tensor
 
 
-@dataclass(frozen=True)
-class Retrained:
-    """The student after QAT; its outputs' relative error on validation clips before and after it."""
-
-    student: Student
-    error_before: float
-    error_after: float
-    history: tuple[EpochRecord, ...]
-
-
-def retrain(
-    prepared: Prepared, lessons: Lessons, config: QatConfig, seed: int, checkpoint: Path
-) -> Retrained:
+def retrain(prepared: Prepared, lessons: Lessons, config: QatConfig, seed: int, checkpoint: Path) -> Prepared:
     """Train `prepared.network` on its grids; a training that was killed goes on from `checkpoint`.
 
     If no epoch does better on the validation clips than the weights that came, those are kept.
     """
     student = prepared.network
     model = _Rounding(student, prepared, config.ema_decay)
-    targets = _targets(student, lessons.train), _targets(student, lessons.val)
+    targets = _run(student, lessons.train), _run(student, lessons.val)
 
     def batches(_epoch: int, rng: np.random.Generator) -> Iterator[Tensor]:
-        yield from torch.from_numpy(rng.permutation(len(lessons.train))).split(config.batch_size)
+        order = torch.from_numpy(rng.permutation(len(lessons.train)))
+        yield from torch.split(order, config.batch_size)
 
     def loss(chosen: Tensor) -> dict[str, Tensor]:
         embedding, logits = (part[chosen] for part in targets[0])
@@ -80,7 +69,7 @@ def retrain(
     history = fit(training, schedule, checkpoint, "qat")
     after = max(record.score for record in history)
     kept = unfold(student, model.average.shadow) if after > before else student
-    return Retrained(kept, -before, -max(before, after), tuple(history))
+    return prepared.retrained(kept, Retraining(-before, -max(before, after), tuple(history)))
 
 
 def error(found: Tensor, target: Tensor) -> Tensor:
@@ -112,9 +101,8 @@ class _Rounding(nn.Module):
         """Let the average take in the weights after a step."""
         self.average.follow(self.network)
 
-    @torch.no_grad()
     def mean_error(self, features: Tensor, targets: tuple[Tensor, Tensor]) -> float:
-        """Relative error of the average's embeddings and logits."""
+        """Relative error of the average's embeddings, plus that of its logits."""
         found = _run(self.average.shadow, features)
         return float(sum(error(one, other) for one, other in zip(found, targets, strict=True)))
 
@@ -147,7 +135,7 @@ def fold(student: Student) -> nn.Module:
     folded = copy.deepcopy(student).eval()
     for stage in _normalised(folded):
         for place in _convolutions(stage):
-            stage[place] = fuse_conv_bn_eval(stage[place], stage[place + 1])
+            stage[place] = fuse_conv_bn_eval(*_pair(stage, place))
             stage[place + 1] = nn.Identity()
     return folded
 
@@ -160,8 +148,10 @@ def unfold(student: Student, folded: nn.Module) -> Student:
     names = {module: name for name, module in found.named_modules()}
     for stage in _normalised(found):
         for place in _convolutions(stage):
-            convolution, norm = stage[place], stage[place + 1]
+            convolution, norm = _pair(stage, place)
             name = names[convolution]
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             convolution.weight.copy_(weights[f"{name}.weight"])
             norm.weight.fill_(1.0)
             norm.bias.copy_(weights[f"{name}.bias"])
@@ -183,12 +173,15 @@ def _convolutions(stage: nn.Sequential) -> list[int]:
     return [place for place in range(len(stage) - 1) if isinstance(stage[place + 1], nn.BatchNorm2d)]
 
 
+def _pair(stage: nn.Sequential, place: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    convolution, norm = stage[place], stage[place + 1]
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    return convolution, norm
+
+
 @torch.no_grad()
-def _targets(student: Student, features: Tensor) -> tuple[Tensor, Tensor]:
-    return _run(student, features)
-
-
 def _run(network: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:
-    pairs = [network(batch) for batch in features.split(32)]
+    pairs = [network(batch) for batch in torch.split(features, _BATCH)]
     embedding, logits = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     return embedding, logits

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from acula_edge.errors import UsageError
 from acula_edge.runtime.runner import Runtime
+from quantize.qat_config import QatConfig
 
 
 class Scheme(StrEnum):
@@ -57,6 +58,7 @@ class SchemeConfig(BaseModel):
     `float_modules` names modules of the student that stay float, with all that is inside them, such as
     `trunk.0` or `head`. `per_channel` gives each output channel of a weight its own scale; LiteRT's fully
     connected layers always have them. `symmetric` puts the middle of an activation's range at zero.
+    With `qat` the weights are trained a little further on the grids.
     Raises UsageError for what a runtime does not have.
     """
 
@@ -67,6 +69,7 @@ class SchemeConfig(BaseModel):
     float_modules: tuple[str, ...] = ()
     per_channel: bool = True
     symmetric: bool = False
+    qat: QatConfig | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -76,6 +79,11 @@ class SchemeConfig(BaseModel):
             raise UsageError(
                 "symmetric is for fixed activation ranges, and neither .pte nor .tflite has them; "
                 f"choose {Scheme.STATIC} for one of them"
+            )
+        if self.qat and (self.pte, self.tflite) != (Scheme.STATIC, Scheme.STATIC):
+            raise UsageError(
+                f"qat trains for the scheme {Scheme.STATIC}, not for {self.pte} and {self.tflite}; "
+                f"choose {Scheme.STATIC} for both runtimes, or leave qat out"
             )
         return self
 

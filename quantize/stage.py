@@ -32,13 +32,14 @@ from quantize.hearing import hear
 
 if TYPE_CHECKING:
     from acula_edge.students.student import Student
+    from quantize.prepared import Prepared
 
 OPS = "ops.json"
 PARITY = "parity.json"
 FIDELITY = "fidelity.json"
 CALIBRATION = "calibration.json"
 _LOG = "converters.log"
-_REJECTED = "rejected"
+_REJECTED, _CHECKPOINT = "rejected", "qat.safetensors"
 
 
 @dataclass(frozen=True)
@@ -76,20 +77,21 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     calibration = choose_clips(
         config.calibration.choice, dataset, inputs.teacher, config.calibration_clips, config.seed
     )
+    trial = _trial(dataset, config)
     work = work_dir(out)
     work.mkdir(parents=True, exist_ok=True)
     with ArtifactWriter(out) as writer:
+        prepared = _prepare(config, dataset, student, calibration, trial, work)
+        writer.write_json(CALIBRATION, _calibration(config, calibration, prepared))
         say("quantize: converting to .pte, .tflite and .onnx")
         with _converting(work / _LOG):
             from quantize.export import export_all
             from quantize.graph_file import save_graph
 
-            exported = export_all(student, calibration.pcm, contract, writer.path, config)
+            exported = export_all(student, prepared, calibration.pcm, contract, writer.path)
             save_graph(exported.quantised, config.scheme, writer.path)
         hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
-        writer.write_json(CALIBRATION, _calibration(config, calibration, exported.outliers))
-        trial = _trial(dataset, config)
         _check_parity(config, student, trial, writer, work / _REJECTED)
         space = TextSpace.open(inputs.student)
         sources = fidelity.Sources(exported.quantised, student, space, writer.path, inputs.teacher)
@@ -98,12 +100,36 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
         return writer.commit(description)
 
 
+def _prepare(
+    config: QuantizeConfig, dataset: Dataset, student: Student, calibration: Clips, trial: Trial, work: Path
+) -> Prepared:
+    """The student with its grids, and with QAT, with weights that were trained on them."""
+    import torch
+
+    from quantize.prepared import Prepared
+
+    features = torch.from_numpy(_features(calibration, dataset))
+    with _converting(work / _LOG):
+        prepared = Prepared.of(student, features, config.scheme, config.calibration)
+    qat = config.scheme.qat
+    if qat is None:
+        return prepared
+    from quantize.qat import Lessons, retrain
+
+    train = spread_clips(dataset, Split.TRAIN, qat.clips, config.seed)
+    lessons = Lessons(torch.from_numpy(_features(train, dataset)), torch.from_numpy(trial.features))
+    return retrain(prepared, lessons, qat, config.seed, work / _CHECKPOINT)
+
+
+def _features(clips: Clips, dataset: Dataset) -> NDArray[np.float32]:
+    return np.ascontiguousarray(log_mel(clips.pcm, dataset.contract)[:, None])
+
+
 def _trial(dataset: Dataset, config: QuantizeConfig) -> Trial:
     """Clips of validation recordings, as many as the config asks for."""
     clips = spread_clips(dataset, Split.VAL, config.parity_clips, config.seed)
     by_id = {recording.id: recording for recording in dataset.of(Split.VAL)}
-    features = np.ascontiguousarray(log_mel(clips.pcm, dataset.contract)[:, None])
-    return Trial(clips, features, tuple(by_id[name] for name in clips.recordings))
+    return Trial(clips, _features(clips, dataset), tuple(by_id[name] for name in clips.recordings))
 
 
 def _check_parity(
@@ -129,10 +155,11 @@ def _measure_fidelity(
     writer.write_json(FIDELITY, found.model_dump(mode="json"))
 
 
-def _calibration(config: QuantizeConfig, clips: Clips, tensors: list[dict[str, Any]]) -> dict[str, Any]:
-    """`calibration.json`: the clips, and what each tensor held while they were heard."""
+def _calibration(config: QuantizeConfig, clips: Clips, prepared: Prepared) -> dict[str, Any]:
+    """`calibration.json`: the clips, what each tensor held while they were heard, and what QAT did."""
     chosen = config.calibration.model_dump(mode="json")
-    return {**chosen, "clips": list(clips.recordings), "tensors": tensors}
+    qat = prepared.training.to_json() if prepared.training else None
+    return {**chosen, "clips": list(clips.recordings), "tensors": prepared.outliers, "qat": qat}
 
 
 def _evidence(hops: list[parity.Hop], outputs: dict[str, Outputs], trial: Clips) -> dict[str, Any]:
