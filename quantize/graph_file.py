@@ -2,7 +2,7 @@
 
 `graph.safetensors` holds every tensor that the graph reads, by the node that reads it (`read.NODE`), and
 the grid of every node that rounds or reads a rounding (`grid.NODE`: scale, zero point). Its structure
-follows from the student and the scheme, which stands in the file's metadata.
+follows from the student and the scheme, whose JSON is the tensor `scheme`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.fx import GraphModule, Node
@@ -32,7 +33,8 @@ def save_graph(quantised: GraphModule, scheme: SchemeConfig, folder: Path) -> No
         f"{_GRID}{node.name}": torch.tensor(node.args[1:3], dtype=torch.float64)
         for node in _rounding(quantised)
     }
-    save_file(tensors, folder / GRAPH, metadata={_SCHEME: scheme.model_dump_json()})
+    text = scheme.model_dump_json().encode()
+    save_file({**tensors, _SCHEME: torch.tensor(list(text), dtype=torch.uint8)}, folder / GRAPH)
 
 
 def load_graph(student: Student, path: Path) -> GraphModule:
@@ -42,9 +44,8 @@ def load_graph(student: Student, path: Path) -> GraphModule:
     """
     try:
         tensors = load_file(path)
-        with safe_open(path, framework="pt") as stored:
-            scheme = SchemeConfig.model_validate_json(stored.metadata()[_SCHEME])
-    except (SafetensorError, OSError) as error:
+        scheme = SchemeConfig.model_validate_json(bytes(tensors.pop(_SCHEME).tolist()))
+    except (SafetensorError, OSError, KeyError, ValidationError) as error:
         raise ArtifactError(f"{path} can not be read ({error}); build it again") from None
     silence = torch.zeros(1, 1, student.n_mels, student.n_frames)
     quantised = executorch.quantise(student, silence, scheme)  # its ranges are replaced

@@ -89,10 +89,10 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
             from quantize.graph_file import save_graph
 
             exported = export_all(student, prepared, calibration.pcm, contract, writer.path)
-            save_graph(exported.quantised, config.scheme, writer.path)
         hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
         _check_parity(config, student, trial, writer, work / _REJECTED)
+        save_graph(exported.quantised, config.scheme, writer.path)
         space = TextSpace.open(inputs.student)
         sources = fidelity.Sources(exported.quantised, student, space, writer.path, inputs.teacher)
         _measure_fidelity(config, dataset, sources, trial, writer)
@@ -106,10 +106,10 @@ def _prepare(
     """The student with its grids, and with QAT, with weights that were trained on them."""
     import torch
 
-    from quantize.prepared import Prepared
-
     features = torch.from_numpy(_features(calibration, dataset))
     with _converting(work / _LOG):
+        from quantize.prepared import Prepared
+
         prepared = Prepared.of(student, features, config.scheme, config.calibration)
     qat = config.scheme.qat
     if qat is None:

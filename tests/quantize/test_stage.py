@@ -232,14 +232,14 @@ def _exported_before(quantized: Artifact, swap: dict[str, str]) -> object:
     """Stands for the converters: files made before, some of them under another's name."""
 
     def export_all(
-        _student: object, _pcm: object, _contract: object, folder: Path, _config: object
+        _student: object, _prepared: object, _pcm: object, _contract: object, folder: Path
     ) -> object:
         from quantize.export import Exported
 
         for name in MODELS:
             content = quantized.file(swap.get(name, name)).read_bytes()
             (folder / name).write_bytes(content)
-        return Exported({}, (), cast(GraphModule, None), [])  # its gate fails before the graph is read
+        return Exported({}, (), cast(GraphModule, None))  # its gate fails before the graph is read
 
     return export_all
 
