@@ -13,6 +13,7 @@ from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Recording, Split
 from acula_edge.data.spread import Clips, spread_clips
 from acula_edge.errors import ArtifactError, DataError, UsageError
+from acula_edge.frontend import log_mel
 from quantize.calibration import Choice
 
 _TARGETS_FILE = "targets.safetensors"  # of a Teacher: `embedding.<recording>` (clips, D)
@@ -38,6 +39,11 @@ def choose_clips(choice: Choice, dataset: Dataset, teacher: Artifact | None, cou
     taken = [candidates[index] for index in chosen]
     pcm = [dataset.clips(candidate.recording)[candidate.clip] for candidate in taken]
     return Clips(np.stack(pcm), tuple(candidate.recording.id for candidate in taken))
+
+
+def features_of(clips: Clips, dataset: Dataset) -> NDArray[np.float32]:
+    """The front end's features (n, 1, n_mels, n_frames) of clips."""
+    return np.ascontiguousarray(log_mel(clips.pcm, dataset.contract)[:, None])
 
 
 def furthest(points: Floats, count: int, seed: int) -> list[int]:

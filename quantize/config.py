@@ -1,4 +1,4 @@
-"""QuantizeConfig: the scheme, its calibration, and the bounds of the parity gate."""
+"""QuantizeConfig: the scheme, its calibration, its tuning, and the bounds of the parity gate."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from quantize.calibration import CalibrationConfig
 from quantize.scheme import SchemeConfig
+from quantize.tuning_config import TuningConfig
 
 
 class QuantizeConfig(BaseModel):
-    """Calibration clips come from the training split, parity clips from the validation split.
+    """With `tuning`, scheme and calibration are where the search begins.
+
+    Calibration clips come from the training split, parity clips from the validation split.
 
     `max_float_error` bounds |float graph - eager model| over all outputs; the cosines bound embeddings,
     clip by clip: INT8 .pte against INT8 .tflite, and each INT8 graph's PCM form against its features form.
@@ -19,6 +22,7 @@ class QuantizeConfig(BaseModel):
 
     scheme: SchemeConfig = SchemeConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+    tuning: TuningConfig | None = None
     calibration_clips: PositiveInt = 256
     parity_clips: PositiveInt = 64
     max_float_error: PositiveFloat = 1e-4

@@ -47,9 +47,12 @@ class Prepared:
         cls, network: Student, features: Tensor, scheme: SchemeConfig, calibration: CalibrationConfig
     ) -> Prepared:
         """With ranges by the observer of `calibration`."""
-        sites = observe(network, features)
-        seen = {name: site.statistics for name, site in sites.items()}
-        return cls(network, features, scheme, sites, calibration.ranges(seen, scheme.symmetric))
+        return cls(network, features, scheme, observe(network, features), {}).regrid(scheme, calibration)
+
+    def regrid(self, scheme: SchemeConfig, calibration: CalibrationConfig) -> Prepared:
+        """The same network under another scheme, with ranges from the statistics that it has."""
+        seen = {name: site.statistics for name, site in self.sites.items()}
+        return replace(self, scheme=scheme, ranges=calibration.ranges(seen, scheme.symmetric))
 
     def retrained(self, network: Student, training: Retraining) -> Prepared:
         """The same grids for other weights, which were trained on them."""

@@ -19,27 +19,26 @@ from acula_edge.data.recording import Split
 from acula_edge.data.spread import Clips, spread_clips
 from acula_edge.environment import environment, key_of
 from acula_edge.errors import GateError
-from acula_edge.frontend import log_mel
 from acula_edge.progress import say
 from acula_edge.runtime.divert import divert_output
 from acula_edge.runtime.runner import Outputs
 from acula_edge.students.space import TextSpace
 from quantize import fidelity, parity
-from quantize.choice import choose_clips
+from quantize.choice import choose_clips, features_of
 from quantize.config import QuantizeConfig
 from quantize.fidelity import Trial
 from quantize.hearing import hear
 
 if TYPE_CHECKING:
     from acula_edge.students.student import Student
-    from quantize.prepared import Prepared
+    from quantize.tuning import Tuned
 
 OPS = "ops.json"
 PARITY = "parity.json"
 FIDELITY = "fidelity.json"
 CALIBRATION = "calibration.json"
 _LOG = "converters.log"
-_REJECTED, _CHECKPOINT = "rejected", "qat.safetensors"
+_REJECTED = "rejected"
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,11 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     work = work_dir(out)
     work.mkdir(parents=True, exist_ok=True)
     with ArtifactWriter(out) as writer:
-        prepared = _prepare(config, dataset, student, calibration, trial, work)
-        writer.write_json(CALIBRATION, _calibration(config, calibration, prepared))
+        with _converting(work / _LOG):
+            from quantize.preparation import Preparation
+        tuned = Preparation(config, dataset, student, calibration, trial, work).run()
+        _write_grids(tuned, calibration, writer)
+        prepared = tuned.prepared
         say("quantize: converting to .pte, .tflite and .onnx")
         with _converting(work / _LOG):
             from quantize.export import export_all
@@ -92,7 +94,7 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
         hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
         _check_parity(config, student, trial, writer, work / _REJECTED)
-        save_graph(exported.quantised, config.scheme, writer.path)
+        save_graph(exported.quantised, prepared.scheme, writer.path)
         space = TextSpace.open(inputs.student)
         sources = fidelity.Sources(exported.quantised, student, space, writer.path, inputs.teacher)
         _measure_fidelity(config, dataset, sources, trial, writer)
@@ -100,36 +102,11 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
         return writer.commit(description)
 
 
-def _prepare(
-    config: QuantizeConfig, dataset: Dataset, student: Student, calibration: Clips, trial: Trial, work: Path
-) -> Prepared:
-    """The student with its grids, and with QAT, with weights that were trained on them."""
-    import torch
-
-    features = torch.from_numpy(_features(calibration, dataset))
-    with _converting(work / _LOG):
-        from quantize.prepared import Prepared
-
-        prepared = Prepared.of(student, features, config.scheme, config.calibration)
-    qat = config.scheme.qat
-    if qat is None:
-        return prepared
-    from quantize.qat import Lessons, retrain
-
-    train = spread_clips(dataset, Split.TRAIN, qat.clips, config.seed)
-    lessons = Lessons(torch.from_numpy(_features(train, dataset)), torch.from_numpy(trial.features))
-    return retrain(prepared, lessons, qat, config.seed, work / _CHECKPOINT)
-
-
-def _features(clips: Clips, dataset: Dataset) -> NDArray[np.float32]:
-    return np.ascontiguousarray(log_mel(clips.pcm, dataset.contract)[:, None])
-
-
 def _trial(dataset: Dataset, config: QuantizeConfig) -> Trial:
     """Clips of validation recordings, as many as the config asks for."""
     clips = spread_clips(dataset, Split.VAL, config.parity_clips, config.seed)
     by_id = {recording.id: recording for recording in dataset.of(Split.VAL)}
-    return Trial(clips, _features(clips, dataset), tuple(by_id[name] for name in clips.recordings))
+    return Trial(clips, features_of(clips, dataset), tuple(by_id[name] for name in clips.recordings))
 
 
 def _check_parity(
@@ -155,11 +132,19 @@ def _measure_fidelity(
     writer.write_json(FIDELITY, found.model_dump(mode="json"))
 
 
-def _calibration(config: QuantizeConfig, clips: Clips, prepared: Prepared) -> dict[str, Any]:
-    """`calibration.json`: the clips, what each tensor held while they were heard, and what QAT did."""
-    chosen = config.calibration.model_dump(mode="json")
-    qat = prepared.training.to_json() if prepared.training else None
-    return {**chosen, "clips": list(clips.recordings), "tensors": prepared.outliers, "qat": qat}
+def _write_grids(tuned: Tuned, clips: Clips, writer: ArtifactWriter) -> None:
+    """`calibration.json`: clips, choices, what each tensor held, and what QAT did; `tuning.jsonl`."""
+    prepared = tuned.prepared
+    found = {
+        **tuned.calibration.model_dump(mode="json"),
+        "scheme": prepared.scheme.model_dump(mode="json"),
+        "clips": list(clips.recordings),
+        "tensors": prepared.outliers,
+        "qat": prepared.training.to_json() if prepared.training else None,
+    }
+    writer.write_json(CALIBRATION, found)
+    if tuned.trials is not None:
+        shutil.copyfile(tuned.trials, writer.path / tuned.trials.name)
 
 
 def _evidence(hops: list[parity.Hop], outputs: dict[str, Outputs], trial: Clips) -> dict[str, Any]:
