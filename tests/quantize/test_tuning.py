@@ -34,14 +34,17 @@ BASE = SchemeConfig()
 def _plant(student: Student) -> Student:
     """The same network in float: one channel a thousandth, and the layer behind it a thousandfold there.
 
-    That layer's INT8 weights then have no steps left for the other channels.
+    That layer's INT8 weights then have no steps left for the other channels. The channel itself, which no
+    step of its own grid is left for, is one that the layer hardly hears.
     """
     broken = copy.deepcopy(student)
     norm, pointwise = broken.trunk[1][0][1], broken.trunk[1][1][0]
     with torch.no_grad():
-        norm.weight[2] /= 1000
-        norm.bias[2] /= 1000
-        pointwise.weight[:, 2] *= 1000
+        channel = int(pointwise.weight.square().sum((0, 2, 3)).argmin())
+        pointwise.weight[:, channel] /= 10
+        norm.weight[channel] /= 10_000
+        norm.bias[channel] /= 10_000
+        pointwise.weight[:, channel] *= 10_000
     return broken
 
 
