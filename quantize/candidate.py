@@ -58,11 +58,12 @@ def candidates(
 
 def _ladder(first: Candidate, config: TuningConfig, layers: int) -> Iterator[Candidate]:
     yield first
-    yield from (replace(first, observer=observer) for observer in Observer)
-    yield replace(first, symmetric=not first.symmetric)
+    plain = replace(first, qat=False)
+    yield from (replace(plain, observer=observer) for observer in Observer)
+    yield replace(plain, symmetric=not first.symmetric)
     kept = [count for count in (1, 2, 4, 8, 16) if count <= min(config.max_float_layers, layers)]
-    yield from (replace(first, float_layers=count) for count in kept)
+    yield from (replace(plain, float_layers=count) for count in kept)
     if config.qat:
-        yield replace(first, qat=True)
-        yield from (replace(first, qat=True, float_layers=count) for count in kept)
-    yield replace(first, per_channel=not first.per_channel)
+        yield replace(plain, qat=True)
+        yield from (replace(plain, qat=True, float_layers=count) for count in kept)
+    yield replace(plain, per_channel=not first.per_channel)

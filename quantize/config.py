@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from quantize.calibration import CalibrationConfig
-from quantize.scheme import SchemeConfig
+from quantize.scheme import Scheme, SchemeConfig
 from quantize.tuning_config import TuningConfig
 
 
@@ -29,3 +29,9 @@ class QuantizeConfig(BaseModel):
     min_int8_cosine: float = Field(default=0.99, ge=-1, le=1)
     min_pcm_cosine: float = Field(default=0.99, ge=-1, le=1)
     seed: int = 0
+
+    @property
+    def integer_only(self) -> bool:
+        """Whether the .tflite computes with INT8 from end to end, whatever tuning finds."""
+        may_float = self.tuning is not None and self.tuning.max_float_layers > 0
+        return self.scheme.tflite is Scheme.STATIC and not self.scheme.float_modules and not may_float

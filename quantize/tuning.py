@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from acula_edge.errors import ArtifactError, DataError
 from acula_edge.progress import say
 from acula_edge.runtime.divert import divert_output
 from acula_edge.runtime.runner import Runtime, open_runner
+from acula_edge.students.student import Student
 from quantize import executorch, litert
 from quantize.calibration import CalibrationConfig
 from quantize.candidate import Candidate, candidates
@@ -153,10 +154,17 @@ def _words(candidate: Candidate) -> str:
     return ", ".join(f"{name} {value}" for name, value in choices.items())
 
 
+@lru_cache(maxsize=1)
+def _float_tflite(network: Student) -> bytes:
+    """Kept from trial to trial: the conversion takes longer than all else."""
+    silence = torch.zeros(1, 1, network.n_mels, network.n_frames)
+    return litert.convert(NamedFeatures(network), "features", silence)
+
+
 def _run_tflite(prepared: Prepared, exam: Exam, folder: Path) -> Floats:
+    features = prepared.features.numpy()
     with divert_output(folder / "tuning.log"):
-        example, features = prepared.features[:1], prepared.features.numpy()
-        net = litert.convert(NamedFeatures(prepared.network), "features", example)
+        net = _float_tflite(prepared.network)
         grids = (prepared.scheme, prepared.sites, prepared.ranges)
         (folder / "trial.tflite").write_bytes(litert.quantise(net, "features", features, *grids))
     return open_runner(folder / "trial.tflite").run(exam.features).logits
