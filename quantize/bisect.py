@@ -23,7 +23,7 @@ from acula_edge.frontend import log_mel
 from acula_edge.runtime.runner import open_runner
 from acula_edge.students.store import load_student
 from acula_edge.students.student import Student
-from quantize.forcing import Forced, as_shaped
+from quantize.forcing import Forced, as_shaped, stored
 from quantize.graph_file import GRAPH, load_graph
 from quantize.layers import Layer
 from quantize.onnx_layers import run_onnx
@@ -182,7 +182,7 @@ def _unlike(scene: _Scene, layer: Layer, held: PteLayer) -> float:
     if layer.grid and held.scale is not None and held.zero_point is not None:
         found += [abs(held.scale / layer.grid.scale - 1), abs(held.zero_point - layer.grid.zero_point)]
     if layer.weight is not None and held.weight is not None and held.weight_scales is not None:
-        own = scene.forced.stored(layer)
+        own = stored(scene.forced.graph, layer)
         found.append(float(np.abs(held.weight_scales / own.scales - 1).max()))
         found.append(float(np.abs(own.weight.astype(int) - held.weight.astype(int)).max()))
         if held.bias is not None and own.bias is not None and own.bias_steps is not None:

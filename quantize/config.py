@@ -1,8 +1,10 @@
-"""QuantizeConfig: calibration, and the bounds of the parity gate."""
+"""QuantizeConfig: calibration, and the bounds of the parity gate and of the other gates."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from quantize.gates_config import GatesConfig
 
 
 class QuantizeConfig(BaseModel):
@@ -19,4 +21,5 @@ class QuantizeConfig(BaseModel):
     max_float_error: PositiveFloat = 1e-4
     min_int8_cosine: float = Field(default=0.99, ge=-1, le=1)
     min_pcm_cosine: float = Field(default=0.99, ge=-1, le=1)
+    gates: GatesConfig = GatesConfig()
     seed: int = 0

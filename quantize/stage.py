@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, work_dir
 from acula_edge.contract import AudioContract
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
-from acula_edge.data.spread import Clips, spread_clips
+from acula_edge.data.spread import spread_clips
 from acula_edge.environment import environment, key_of
-from acula_edge.errors import GateError
-from acula_edge.frontend import log_mel
 from acula_edge.progress import say
 from acula_edge.runtime.divert import divert_output
-from acula_edge.runtime.runner import Outputs
 from acula_edge.students.space import TextSpace
-from quantize import fidelity, parity
 from quantize.config import QuantizeConfig
-from quantize.fidelity import Trial
-from quantize.hearing import hear
+from quantize.fidelity import Sources
+from quantize.proof import OPS, prove
 
-if TYPE_CHECKING:
-    from acula_edge.students.student import Student
-
-OPS = "ops.json"
-PARITY = "parity.json"
-FIDELITY = "fidelity.json"
 _LOG = "converters.log"
 _REJECTED = "rejected"
 
@@ -60,8 +45,8 @@ class QuantizeInputs:
 def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     """Write the Quantized artifact.
 
-    Raises ContractError if student and Dataset disagree on the front end, and GateError if a parity bound
-    is missed: the files are then kept for a look, beside `out`.
+    Raises ContractError if student and Dataset disagree on the front end, and GateError if a bound of
+    the proof is missed: the files are then kept for a look, beside `out`.
     """
     from acula_edge.students.float_files import hand_on
     from acula_edge.students.store import load_student
@@ -83,71 +68,11 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
             save_graph(exported.quantised, writer.path)
         hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
-        trial = _trial(dataset, config)
-        _check_parity(config, student, trial, writer, work / _REJECTED)
         space = TextSpace.open(inputs.student)
-        sources = fidelity.Sources(exported.quantised, student, space, writer.path, inputs.teacher)
-        _measure_fidelity(config, dataset, sources, trial, writer)
+        sources = Sources(exported.quantised, student, space, writer.path, inputs.teacher)
+        prove(config, dataset, sources, writer, work / _REJECTED)
         description = _describe(config, inputs, contract).model_copy(update={"tensors": exported.tensors})
         return writer.commit(description)
-
-
-def _trial(dataset: Dataset, config: QuantizeConfig) -> Trial:
-    """Clips of validation recordings, as many as the config asks for."""
-    clips = spread_clips(dataset, Split.VAL, config.parity_clips, config.seed)
-    by_id = {recording.id: recording for recording in dataset.of(Split.VAL)}
-    features = np.ascontiguousarray(log_mel(clips.pcm, dataset.contract)[:, None])
-    return Trial(clips, features, tuple(by_id[name] for name in clips.recordings))
-
-
-def _check_parity(
-    config: QuantizeConfig, student: Student, trial: Trial, writer: ArtifactWriter, rejected: Path
-) -> None:
-    say("quantize: parity of every file with the eager student, each in its own runtime")
-    files = parity.run_files(writer.path, trial.features, trial.clips)
-    outputs = {parity.EAGER: eager(student, trial.features), **files}
-    hops = parity.compare(outputs, trial.clips.recordings, config)
-    writer.write_json(PARITY, _evidence(hops, outputs, trial.clips))
-    _require(hops, writer.path, rejected)
-
-
-def _measure_fidelity(
-    config: QuantizeConfig,
-    dataset: Dataset,
-    sources: fidelity.Sources,
-    trial: Trial,
-    writer: ArtifactWriter,
-) -> None:
-    say("quantize: fidelity of every layer and of the embedding on validation recordings")
-    found = fidelity.measure(sources, hear(writer.path, dataset), trial, config.seed)
-    writer.write_json(FIDELITY, found.model_dump(mode="json"))
-
-
-def _evidence(hops: list[parity.Hop], outputs: dict[str, Outputs], trial: Clips) -> dict[str, Any]:
-    return {
-        "clips": list(trial.recordings),
-        "different_clips_median_cosine": parity.different_clips(outputs[parity.EAGER]),
-        "hops": [hop.to_json() for hop in hops],
-    }
-
-
-def eager(student: Student, features: NDArray[np.float32]) -> Outputs:
-    """The student's own outputs, one clip at a time as on the device."""
-    import torch
-
-    with torch.no_grad():
-        pairs = [student(torch.from_numpy(features[i : i + 1])) for i in range(len(features))]
-    embedding, logits = (torch.cat(parts).numpy() for parts in zip(*pairs, strict=True))
-    return Outputs(embedding, logits)
-
-
-def _require(hops: list[parity.Hop], folder: Path, rejected: Path) -> None:
-    try:
-        parity.require(hops)
-    except GateError as error:
-        shutil.rmtree(rejected, ignore_errors=True)
-        shutil.copytree(folder, rejected)
-        raise GateError(f"{error}; the files are in {rejected}") from None
 
 
 @contextlib.contextmanager

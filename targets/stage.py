@@ -21,7 +21,7 @@ from targets.golden import make_golden, write_golden
 from targets.table import Target, target
 
 LABELS = "labels.json"
-_EVIDENCE = ("ops.json", "parity.json", "fidelity.json", "graph.safetensors")
+_EVIDENCE = ("ops.json", "parity.json", "fidelity.json", "gates.json", "graph.safetensors")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from acula_edge.bench.results import Timing
 from acula_edge.evidence.charts import accuracy_chart
 from acula_edge.evidence.fidelity import Fidelity
 from acula_edge.evidence.fidelity_tables import fidelity_tables
+from acula_edge.evidence.gates import Gates, gate_table
 from acula_edge.evidence.page import Page, Section
 from acula_edge.evidence.results import Accuracy
 from acula_edge.evidence.sections import accuracy_table, data_section, difference_table, provenance_table
@@ -22,6 +23,7 @@ def page_of(report: Report) -> Page:
         _speed(report),
         _graphs(report),
         *([fidelity_section(report.fidelity)] if report.fidelity else []),
+        *([_gates(report.gates)] if report.gates else []),
         data_section(report.data),
         _limits(report),
     )
@@ -143,6 +145,11 @@ def fidelity_section(found: Fidelity) -> Section:
         "gains if this layer alone stays float: mean AUROC, and the share of the embedding's squared error.",
     )
     return Section("INT8 fidelity", paragraphs, tables=fidelity_tables(found))
+
+
+def _gates(found: Gates) -> Section:
+    paragraph = "What the INT8 files had to keep on validation recordings; a build that misses a gate ends."
+    return Section("INT8 gates", (paragraph,), tables=(gate_table(found),))
 
 
 def _limits(report: Report) -> Section:

@@ -25,6 +25,7 @@ from acula_edge.evidence.accuracy import Logits, evaluate
 from acula_edge.evidence.cohort import Cohort, Member
 from acula_edge.evidence.facts import data_facts
 from acula_edge.evidence.fidelity import Fidelity
+from acula_edge.evidence.gates import Gates
 from acula_edge.evidence.html import to_html
 from acula_edge.evidence.markdown import to_markdown
 from acula_edge.evidence.results import Accuracy
@@ -100,6 +101,7 @@ def _report(inputs: BenchInputs, simulated: bool, accuracy: Accuracy, performanc
         ops={name: Ops(**row) for name, row in inputs.bundle.read_json("ops.json").items()},
         parity=tuple(Hop(**row) for row in inputs.bundle.read_json("parity.json")["hops"]),
         fidelity=Fidelity.model_validate(inputs.bundle.read_json("fidelity.json")),
+        gates=Gates.model_validate(inputs.bundle.read_json("gates.json")),
         limitations=limitations(accuracy, performance, simulated),
         parents=tuple(artifact.parent for artifact in inputs.all),
     )

@@ -26,7 +26,7 @@ from quantize import parity
 from quantize.config import QuantizeConfig
 from quantize.graphs import NamedFeatures
 from quantize.ops import OpTable, Steps, tflite_ops, tflite_steps
-from quantize.stage import eager
+from quantize.proof import eager
 from tests.students.shapes import heard
 
 MIXED = StudentConfig(

@@ -37,6 +37,7 @@ FILES = {
     "ops.json",
     "parity.json",
     "fidelity.json",
+    "gates.json",
     "graph.safetensors",
 }
 
