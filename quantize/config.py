@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from quantize.gates_config import GatesConfig
+from quantize.thresholds_config import ThresholdsConfig
 
 
 class QuantizeConfig(BaseModel):
@@ -22,4 +23,5 @@ class QuantizeConfig(BaseModel):
     min_int8_cosine: float = Field(default=0.99, ge=-1, le=1)
     min_pcm_cosine: float = Field(default=0.99, ge=-1, le=1)
     gates: GatesConfig = GatesConfig()
+    thresholds: ThresholdsConfig = ThresholdsConfig()
     seed: int = 0

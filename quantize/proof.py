@@ -20,7 +20,7 @@ from acula_edge.errors import GateError
 from acula_edge.frontend import log_mel
 from acula_edge.progress import say
 from acula_edge.runtime.runner import Outputs
-from quantize import fidelity, gates, parity
+from quantize import fidelity, gates, parity, thresholds
 from quantize.config import QuantizeConfig
 from quantize.fidelity import Sources, Trial
 from quantize.hearing import hear
@@ -32,12 +32,13 @@ OPS = "ops.json"
 PARITY = "parity.json"
 FIDELITY = "fidelity.json"
 GATES = "gates.json"
+THRESHOLDS = "thresholds.json"
 
 
 def prove(
     config: QuantizeConfig, dataset: Dataset, sources: Sources, writer: ArtifactWriter, rejected: Path
 ) -> None:
-    """Write parity.json, fidelity.json and gates.json beside the files.
+    """Write parity.json, fidelity.json, thresholds.json and gates.json beside the files.
 
     Raises GateError if a bias overflows or a bound is missed: the files are then kept in `rejected`.
     """
@@ -53,6 +54,8 @@ def prove(
         heard = hear(writer.path, dataset)
         found = fidelity.measure(sources, heard, trial, config.seed)
         writer.write_json(FIDELITY, found.model_dump(mode="json"))
+        frozen = thresholds.freeze(config.thresholds, heard)
+        writer.write_json(THRESHOLDS, frozen.model_dump(mode="json"))
         evidence = gates.Evidence(heard, found, _ops(writer.path), writer.path, config.seed)
         judged = gates.judge(config.gates, evidence)
         writer.write_json(GATES, judged.model_dump(mode="json"))

@@ -8,6 +8,7 @@ from acula_edge.evidence import limits
 from acula_edge.evidence.facts import DataFacts
 from acula_edge.evidence.fidelity import Fidelity
 from acula_edge.evidence.gates import Gates
+from acula_edge.evidence.operating import OperatingPoint
 from acula_edge.evidence.results import Accuracy, Frozen
 
 
@@ -36,7 +37,7 @@ class Hop(Frozen):
 
 
 class Report(Frozen):
-    """Everything that is known about one build; old reports have neither fidelity nor gates."""
+    """Everything that is known about one build; old reports end with the parity."""
 
     verdict: str
     notice: str
@@ -48,6 +49,7 @@ class Report(Frozen):
     parity: tuple[Hop, ...]
     fidelity: Fidelity | None = None
     gates: Gates | None = None
+    operating: tuple[OperatingPoint, ...] = ()
     limitations: tuple[str, ...]
     parents: tuple[Parent, ...]
 

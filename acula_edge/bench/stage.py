@@ -23,11 +23,13 @@ from acula_edge.data.recording import Recording, Split
 from acula_edge.environment import environment, key_of
 from acula_edge.evidence.accuracy import Logits, evaluate
 from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.decisions import Decisions
 from acula_edge.evidence.facts import data_facts
 from acula_edge.evidence.fidelity import Fidelity
 from acula_edge.evidence.gates import Gates
 from acula_edge.evidence.html import to_html
 from acula_edge.evidence.markdown import to_markdown
+from acula_edge.evidence.operating import operating_points
 from acula_edge.evidence.results import Accuracy
 
 MEASURED = ("report.json", "report.md", "report.html", "latency.json")
@@ -62,11 +64,16 @@ def run(config: BenchConfig, inputs: BenchInputs, out: Path) -> Artifact:
         cohort = Cohort(tuple(map(Member.of_recording, recordings)))
         logits = _score(dataset, recordings, inputs)
         accuracy = evaluate(dataset.tasks, cohort, logits, PANEL, config.bootstrap_resamples, config.seed)
+        decisions = Decisions.model_validate(inputs.bundle.read_json("thresholds.json"))
+        operating = operating_points(
+            dataset.tasks, cohort, logits, decisions, PANEL, config.bootstrap_resamples, config.seed
+        )
         performance = measure(inputs.bundle, inputs.quantized, config)
         writer.write_json("scores.json", _scores(dataset, recordings, logits))
         writer.write_json("accuracy.json", accuracy.model_dump(mode="json"))
         writer.write_json("latency.json", performance.model_dump(mode="json"))
-        _write_report(writer.path, _report(inputs, dataset.simulated, accuracy, performance))
+        report = _report(inputs, dataset.simulated, accuracy, performance)
+        _write_report(writer.path, report.model_copy(update={"operating": operating}))
         return writer.commit(_description(config, inputs), measured=MEASURED)
 
 

@@ -28,6 +28,7 @@ def write(facts: Facts, folder: Path) -> None:
         "contract": facts.contract,
         "labels": facts.labels,
         "rows": label_rows(facts.labels),
+        "decisions": facts.decisions.tasks,
         "versions": {name: facts.versions[package] for name, package in _LIBRARIES.items()},
     }
     for name in _DOCUMENTS:

@@ -38,7 +38,7 @@ MODELS = (
     "model_pcm.pte",
     "model_pcm.tflite",
 )
-EVIDENCE = ("ops.json", "parity.json", "fidelity.json", "gates.json", "graph.safetensors")
+EVIDENCE = ("ops.json", "parity.json", "fidelity.json", "thresholds.json", "gates.json", "graph.safetensors")
 CONVOLUTIONS, LINEARS = 15, 2  # of the student
 
 

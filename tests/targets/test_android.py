@@ -38,6 +38,7 @@ FILES = {
     "parity.json",
     "fidelity.json",
     "gates.json",
+    "thresholds.json",
     "graph.safetensors",
 }
 
@@ -107,6 +108,8 @@ def test_readme_tells_all_that_an_app_needs(readme: str, labels: Labels, mini_bu
     assert f"**{contract.clip_samples} samples**" in readme
     assert f"**embedding** (1, {labels.embedding_dim}) and **logits** (1, {labels.n_logits})" in readme
     assert labels.notice in readme
+    for own in mini_bundle.read_json("thresholds.json")["tasks"]:
+        assert f"| {own['task']} | {own['temperature']:.4f} |" in readme
     assert "no phone took part" in readme
     for hop in mini_bundle.read_json("parity.json")["hops"]:
         assert hop["name"] in readme
@@ -133,6 +136,13 @@ def test_kotlin_constants_are_the_contracts(mini_bundle: Artifact, labels: Label
         "N_LOGITS": str(labels.n_logits),
         "SIMULATED_TRAINING_DATA": str(labels.simulated).lower(),
     }
+    rules = re.findall(r'Rule\("(\w+)", ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+)\)', kotlin)
+    frozen = [own for own in mini_bundle.read_json("thresholds.json")["tasks"] if own["rule"]]
+    assert [rule[0] for rule in rules] == [own["task"] for own in frozen]
+    for (_, *numbers), own in zip(rules, frozen, strict=True):
+        names = ("threshold", "abstain_from", "abstain_to")
+        expected = [own["temperature"], *(own["rule"][name] for name in names)]
+        assert [float(number) for number in numbers] == pytest.approx(expected, abs=1e-6)
     tasks = re.findall(r'Task\("(\w+)", (\d+), (\d+), listOf\((.*)\)\)', kotlin)
     slices = logit_slices(labels.tasks)
     assert len(tasks) == len(labels.tasks)
