@@ -78,23 +78,23 @@ def _scores(config: GatesConfig, evidence: Evidence) -> Iterator[Gate]:
         }
 
     floating = draws(FLOAT)
+    sure = [name for name, found in floating.items() if _sure(found, name, config, heard)]
     for system in INT8:
         integer = draws(system)
-        paired = {name: integer[name] - found for name, found in floating.items()}
-        # The mean takes the tasks with an interval, as every report does, and then pairs.
-        paired[_MEAN] = mean_draws(list(integer.values())) - mean_draws(list(floating.values()))
-        surely = {name: found for name, found in paired.items() if _sure(found, name, config, heard)}
-        for name, bound in _bounds(config.max_auroc_drop, surely):
-            drop = None if np.isnan(surely[name].value) else -surely[name].value
-            yield _gate("max_auroc_drop", FILES[system], name, drop, bound, operator.le)
-        for name, margin in _bounds(config.non_inferiority_margin, surely):
-            lowest = lower_end(surely[name])
+        paired = {name: integer[name] - floating[name] for name in sure}
+        if sure:
+            # The mean is taken over the same tasks on both sides, and then paired.
+            before, after = ([found[name] for name in sure] for found in (floating, integer))
+            paired[_MEAN] = mean_draws(after) - mean_draws(before)
+        for name, bound in _bounds(config.max_auroc_drop, paired):
+            yield _gate("max_auroc_drop", FILES[system], name, -paired[name].value, bound, operator.le)
+        for name, margin in _bounds(config.non_inferiority_margin, paired):
+            lowest = lower_end(paired[name])
             yield _gate("non_inferiority_margin", FILES[system], name, lowest, -margin, operator.gt)
 
 
 def _sure(found: Draws, name: str, config: GatesConfig, heard: Heard) -> bool:
-    if name == _MEAN:
-        return True
+    """Whether a task has an AUROC with an interval, of enough recordings."""
     return found.estimate().low is not None and heard.cohort.rows(name).size >= config.fewest_recordings
 
 

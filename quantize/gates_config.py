@@ -29,9 +29,10 @@ class GatesConfig(BaseModel):
     `max_auroc_drop`: float AUROC less that of INT8. `non_inferiority_margin`: the lower end of the one-sided
     95 % interval of INT8 AUROC less that of float, paired over patients, must lie above minus the margin.
     `min_embedding_cka`, `min_neighbour_overlap`: of the INT8 embeddings with the float ones, the neighbours
-    being the 10 nearest by cosine. A task's gates are asked where it has at least `fewest_recordings`
-    recordings, and intervals for its AUROC. `max_undelegated_ops`: operators of a file that no delegate
-    takes. `max_size_bytes`: of each INT8 file.
+    being the 10 nearest by cosine. A task is asked, and counts in the mean AUROC, where it has at least
+    `fewest_recordings` recordings and an interval for its AUROC: of a few recordings, a single one that
+    changes places with another costs more than any bound. `max_undelegated_ops`: operators of a file that
+    no delegate takes. `max_size_bytes`: of each INT8 file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -56,7 +56,6 @@ def predict(
     from acula_edge.bench.scoring import GraphScorer
     from acula_edge.bench.systems import graph_of
     from acula_edge.commands.files import audio_files
-    from acula_edge.evidence.decisions import Decisions
     from acula_edge.progress import track
     from acula_edge.runtime.runner import Runtime
 
@@ -64,7 +63,7 @@ def predict(
     tasks = tasks_of(model)
     scorer = GraphScorer.open(model, graph_of(Runtime(runtime)))
     files = list(audio_files(recordings))
-    rules = Decisions.model_validate(model.read_json("thresholds.json"))
+    rules = rules_of(model)
     results = [_score(file, scorer, tasks, rules) for file in track(files, len(files), "Scoring recordings")]
     scored = [found for found in results if isinstance(found, _Scored)]
     failed = [found for found in results if isinstance(found, _Failed)]
@@ -91,6 +90,16 @@ def _score(file: Path, scorer: GraphScorer, tasks: Sequence[Task], rules: Decisi
     return _Scored(file, columns.values(tasks, rules.calibrated(tasks, logits)), said)
 
 
+def rules_of(model: Artifact) -> Decisions:
+    """The bundle's frozen rules; one that an adaptation changed has none, and its logits stay as they are."""
+    from acula_edge.bench.folder import tasks_of
+    from acula_edge.evidence.decisions import Decisions
+
+    if model.has("thresholds.json"):
+        return Decisions.model_validate(model.read_json("thresholds.json"))
+    return Decisions.without_rules(tasks_of(model))
+
+
 @contextlib.contextmanager
 def _stream(out: Path | None) -> Iterator[TextIO]:
     if out is None:
@@ -103,12 +112,10 @@ def _stream(out: Path | None) -> Iterator[TextIO]:
 def _write_csv(stream: TextIO, model: Artifact, scored: Sequence[_Scored], failed: Sequence[_Failed]) -> None:
     from acula_edge.bench import columns
     from acula_edge.bench.folder import tasks_of
-    from acula_edge.evidence.decisions import Decisions
 
     del failed  # a person reads them on stderr
     writer = csv.writer(stream, lineterminator="\n")
-    rules = Decisions.model_validate(model.read_json("thresholds.json"))
-    decided = [f"decision:{own.task}" for own in rules.tasks if own.rule]
+    decided = [f"decision:{own.task}" for own in rules_of(model).tasks if own.rule]
     writer.writerow(["file", *columns.names(tasks_of(model)), *decided])
     writer.writerows([found.file, *found.values, *found.decisions.values()] for found in scored)
 

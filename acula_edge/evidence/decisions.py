@@ -64,6 +64,13 @@ class Decisions(Frozen):
 
     tasks: tuple[TaskDecision, ...]
 
+    @classmethod
+    def without_rules(cls, tasks: Sequence[Task]) -> Decisions:
+        """For a model whose scores no validation recording has seen: nothing is calibrated or decided."""
+        return cls(
+            tasks=tuple(TaskDecision(task=task.name, temperature=1.0, rule=None, counts=()) for task in tasks)
+        )
+
     def calibrated(self, tasks: Sequence[Task], logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Logits (..., K) divided by the temperature of their task."""
         scale = np.concatenate(

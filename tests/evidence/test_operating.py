@@ -103,3 +103,10 @@ def test_the_table_puts_systems_of_one_task_together(cohort: Cohort, logits: np.
     assert [row[1].text for row in shown.rows] == ["Float", "INT8"]
     assert {len(row) for row in shown.rows} == {len(shown.header)}
     assert shown.rows[0][2:] == shown.rows[1][2:]
+
+
+def test_without_rules_nothing_is_calibrated_or_decided(logits: np.ndarray) -> None:
+    plain = Decisions.without_rules(_TASKS)
+    assert np.array_equal(plain.calibrated(_TASKS, logits), logits)
+    assert plain.decide(_TASKS, logits[0]) == {}
+    assert list(_DECISIONS.decide(_TASKS, logits[0])) == ["a"]

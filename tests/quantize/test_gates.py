@@ -115,7 +115,7 @@ def test_the_lower_end_is_one_sided() -> None:
 
 def test_small_tasks_are_not_asked(mini_quantized: Artifact) -> None:
     config = NO_GATES.model_copy(
-        update={"max_auroc_drop": Drop(task=0.01), "fewest_recordings": _PATIENTS + 1}
+        update={"max_auroc_drop": Drop(mean=0.01, task=0.01), "fewest_recordings": _PATIENTS + 1}
     )
     assert _judged(config, _heard(5.0), mini_quantized) == {}
 
@@ -181,8 +181,9 @@ def test_biases_of_both_files_are_the_same_numbers(graph: Graph, mini_quantized:
     found = {name: (bias, steps) for name, bias, steps in tflite_biases(*files, layers_of(graph.quantised))}
     ours = {name: (bias, steps) for name, bias, steps in graph_biases(graph.quantised)}
     assert set(found) == set(ours) - {"embedding"}  # whose bias is an addition of its own there
+    del found["head"]  # it reads the embedding before that addition, and its bias makes up for it
     for name, (bias, steps) in found.items():
         np.testing.assert_allclose(bias, ours[name][0], atol=1e-4)
-        if name.startswith("trunk") and name != "trunk.0":  # behind a ReLU6, whatever clips were heard
+        if name != "trunk.0":  # all others stand behind a ReLU6, whatever clips were heard
             np.testing.assert_allclose(steps, ours[name][1], rtol=1e-2)
     require_biases("model.tflite", tflite_biases(*files, layers_of(graph.quantised)))
