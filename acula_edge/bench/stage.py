@@ -14,7 +14,7 @@ from acula_edge.bench.report import Hop, Ops, Report, limitations
 from acula_edge.bench.results import Performance
 from acula_edge.bench.scoring import GraphScorer, Scorer, score_all, teacher_scorers
 from acula_edge.bench.sections import page_of
-from acula_edge.bench.systems import PANEL, graphs_in
+from acula_edge.bench.systems import DECIDING, PANEL, graphs_in
 from acula_edge.bench.verdict import verdict
 from acula_edge.contract import AudioContract
 from acula_edge.data.audio import to_float32
@@ -66,7 +66,7 @@ def run(config: BenchConfig, inputs: BenchInputs, out: Path) -> Artifact:
         accuracy = evaluate(dataset.tasks, cohort, logits, PANEL, config.bootstrap_resamples, config.seed)
         decisions = Decisions.model_validate(inputs.bundle.read_json("thresholds.json"))
         operating = operating_points(
-            dataset.tasks, cohort, logits, decisions, PANEL, config.bootstrap_resamples, config.seed
+            dataset.tasks, cohort, logits, decisions, DECIDING, config.bootstrap_resamples, config.seed
         )
         performance = measure(inputs.bundle, inputs.quantized, config)
         writer.write_json("scores.json", _scores(dataset, recordings, logits))
