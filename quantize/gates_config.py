@@ -37,10 +37,10 @@ class GatesConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_auroc_drop: Drop = Drop(mean=0.05)
-    non_inferiority_margin: Drop = Drop()
-    min_embedding_cka: Least = Least(mean=0.9)
-    min_neighbour_overlap: Least = Least(mean=0.6)
+    max_auroc_drop: Drop = Drop(mean=0.02)
+    non_inferiority_margin: Drop = Drop(mean=0.05)
+    min_embedding_cka: Least = Least(mean=0.95)
+    min_neighbour_overlap: Least = Least(mean=0.8)
     max_undelegated_ops: NonNegativeInt | None = 8
     max_size_bytes: PositiveInt | None = None
     fewest_recordings: PositiveInt = 20

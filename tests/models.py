@@ -23,6 +23,7 @@ from quantize.gates_config import Drop, GatesConfig, Least
 # For a student that a few steps trained: it has little that INT8 could keep.
 NO_GATES = GatesConfig(
     max_auroc_drop=Drop(),
+    non_inferiority_margin=Drop(),
     min_embedding_cka=Least(),
     min_neighbour_overlap=Least(),
     max_undelegated_ops=None,
