@@ -116,7 +116,12 @@ def bisect(bundle: Artifact, pcm: NDArray[np.int16]) -> list[Hop]:
     features = np.ascontiguousarray(log_mel(pcm, AudioContract.of(bundle.manifest.contract))[:, None])
     forced = Forced(quantised, student, torch.from_numpy(features))
     scene = _Scene(bundle, student, forced, pcm, features)
-    return [_hop(name, compare, scene) for name, compare in _HOPS.items()]
+    # A target that does not take a file has no hop that leads to it.
+    return [
+        _hop(name, compare, scene)
+        for (name, files), compare in _HOPS.items()
+        if all(bundle.has(file) for file in files)
+    ]
 
 
 def first_fault(hops: Sequence[Hop]) -> Hop | None:
@@ -235,11 +240,11 @@ def _require_kinds(found: Sequence[str], layers: Sequence[Layer], name: str) -> 
         raise ArtifactError(f"{name} has other layers than the student; build the bundle again")
 
 
-_HOPS: dict[str, Callable[[_Scene], Iterator[Difference]]] = {
-    "eager float -> model.onnx": _exported,
-    "model.onnx -> INT8 graph": _quantised,
-    "INT8 graph -> model.pte": _lowered_pte,
-    "model.pte -> model_pcm.pte": _pcm_pte,
-    "INT8 graph -> model.tflite": _lowered_tflite,
-    "model.tflite -> model_pcm.tflite": _pcm_tflite,
+_HOPS: dict[tuple[str, tuple[str, ...]], Callable[[_Scene], Iterator[Difference]]] = {
+    ("eager float -> model.onnx", ("model.onnx",)): _exported,
+    ("model.onnx -> INT8 graph", ("model.onnx",)): _quantised,
+    ("INT8 graph -> model.pte", ("model.pte",)): _lowered_pte,
+    ("model.pte -> model_pcm.pte", ("model.pte", "model_pcm.pte")): _pcm_pte,
+    ("INT8 graph -> model.tflite", ("model.tflite",)): _lowered_tflite,
+    ("model.tflite -> model_pcm.tflite", ("model_pcm.tflite",)): _pcm_tflite,
 }
