@@ -23,7 +23,7 @@ from acula_edge.frontend import log_mel
 from acula_edge.runtime.runner import open_runner
 from acula_edge.students.store import load_student
 from acula_edge.students.student import Student
-from quantize.forcing import Forced, as_shaped
+from quantize.forcing import Forced, as_shaped, stored
 from quantize.graph_file import GRAPH, load_graph
 from quantize.layers import Layer
 from quantize.onnx_layers import run_onnx
@@ -116,7 +116,12 @@ def bisect(bundle: Artifact, pcm: NDArray[np.int16]) -> list[Hop]:
     features = np.ascontiguousarray(log_mel(pcm, AudioContract.of(bundle.manifest.contract))[:, None])
     forced = Forced(quantised, student, torch.from_numpy(features))
     scene = _Scene(bundle, student, forced, pcm, features)
-    return [_hop(name, compare, scene) for name, compare in _HOPS.items()]
+    # A target that does not take a file has no hop that leads to it.
+    return [
+        _hop(name, compare, scene)
+        for (name, files), compare in _HOPS.items()
+        if all(bundle.has(file) for file in files)
+    ]
 
 
 def first_fault(hops: Sequence[Hop]) -> Hop | None:
@@ -182,7 +187,7 @@ def _unlike(scene: _Scene, layer: Layer, held: PteLayer) -> float:
     if layer.grid and held.scale is not None and held.zero_point is not None:
         found += [abs(held.scale / layer.grid.scale - 1), abs(held.zero_point - layer.grid.zero_point)]
     if layer.weight is not None and held.weight is not None and held.weight_scales is not None:
-        own = scene.forced.stored(layer)
+        own = stored(scene.forced.graph, layer)
         found.append(float(np.abs(held.weight_scales / own.scales - 1).max()))
         found.append(float(np.abs(own.weight.astype(int) - held.weight.astype(int)).max()))
         if held.bias is not None and own.bias is not None and own.bias_steps is not None:
@@ -235,11 +240,11 @@ def _require_kinds(found: Sequence[str], layers: Sequence[Layer], name: str) -> 
         raise ArtifactError(f"{name} has other layers than the student; build the bundle again")
 
 
-_HOPS: dict[str, Callable[[_Scene], Iterator[Difference]]] = {
-    "eager float -> model.onnx": _exported,
-    "model.onnx -> INT8 graph": _quantised,
-    "INT8 graph -> model.pte": _lowered_pte,
-    "model.pte -> model_pcm.pte": _pcm_pte,
-    "INT8 graph -> model.tflite": _lowered_tflite,
-    "model.tflite -> model_pcm.tflite": _pcm_tflite,
+_HOPS: dict[tuple[str, tuple[str, ...]], Callable[[_Scene], Iterator[Difference]]] = {
+    ("eager float -> model.onnx", ("model.onnx",)): _exported,
+    ("model.onnx -> INT8 graph", ("model.onnx",)): _quantised,
+    ("INT8 graph -> model.pte", ("model.pte",)): _lowered_pte,
+    ("model.pte -> model_pcm.pte", ("model.pte", "model_pcm.pte")): _pcm_pte,
+    ("INT8 graph -> model.tflite", ("model.tflite",)): _lowered_tflite,
+    ("model.tflite -> model_pcm.tflite", ("model_pcm.tflite",)): _pcm_tflite,
 }

@@ -1,11 +1,13 @@
-"""QuantizeConfig: the scheme, its calibration, its tuning, and the bounds of the parity gate."""
+"""QuantizeConfig: scheme, calibration and tuning, and the bounds of parity and of the other gates."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from quantize.calibration import CalibrationConfig
+from quantize.gates_config import GatesConfig
 from quantize.scheme import Scheme, SchemeConfig
+from quantize.thresholds_config import ThresholdsConfig
 from quantize.tuning_config import TuningConfig
 
 
@@ -28,6 +30,8 @@ class QuantizeConfig(BaseModel):
     max_float_error: PositiveFloat = 1e-4
     min_int8_cosine: float = Field(default=0.99, ge=-1, le=1)
     min_pcm_cosine: float = Field(default=0.99, ge=-1, le=1)
+    gates: GatesConfig = GatesConfig()
+    thresholds: ThresholdsConfig = ThresholdsConfig()
     seed: int = 0
 
     @property

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from acula_edge.students.student import Student
-from quantize.layers import Grid, Layer, Walk, float_weights, grid_of, is_call, layers_of
+from quantize.layers import Grid, Layer, Walk, attribute, float_weights, grid_of, is_call, layers_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Forced:
     """The graph, the student and features (1, 1, n_mels, n_frames) of one clip."""
 
     def __init__(self, quantised: GraphModule, student: Student, features: Tensor) -> None:
-        self._graph, self._student, self._features = quantised, student, features
+        self.graph, self._student, self._features = quantised, student, features
         self.layers = layers_of(quantised)
         self._weights = float_weights(student, self.layers)
         self._values = Walk(quantised, self._weights).values(features)
@@ -80,31 +80,32 @@ class Forced:
             known |= dict.fromkeys(_read(layer.value), values[layer.name])
         if source is not None and self._rounding is not None:
             known |= dict.fromkeys(self._rounding.users, source)
-        everything = Walk(self._graph, self._weights, everything=True).values(self._features, known)
-        walk = Walk(self._graph, self._weights)
+        everything = Walk(self.graph, self._weights, everything=True).values(self._features, known)
+        walk = Walk(self.graph, self._weights)
         return {layer.name: walk.alone(layer, everything) for layer in self.layers}
-
-    def stored(self, layer: Layer) -> Stored:
-        """The numbers of a layer whose weight is quantised for each output channel."""
-        assert layer.weight is not None
-        weight, scales = (self._values[node] for node in layer.weight.all_input_nodes[:2])
-        source = layer.op.all_input_nodes[0]
-        grid = grid_of(source.all_input_nodes[0]) if is_call(source, "dequantize_per_tensor") else None
-        wide = scales.numpy().astype(np.float64)
-        bias = layer.op.args[2] if len(layer.op.args) > 2 else None
-        last = weight.permute(0, 2, 3, 1) if weight.dim() == 4 else weight
-        return Stored(
-            weight=last.reshape(len(wide), -1).numpy(),
-            scales=wide,
-            bias=self._values[bias].detach().numpy().astype(np.float64) if isinstance(bias, Node) else None,
-            bias_steps=wide * grid.scale if grid else None,
-        )
 
     def _module(self, layer: Layer) -> nn.Module:
         """The module whose output is the layer's; the mean is what dropout passes on."""
         if layer.kind == "mean":
             return self._student.dropout
         return self._student.get_submodule(layer.name.removesuffix(f" {layer.kind}"))
+
+
+def stored(graph: GraphModule, layer: Layer) -> Stored:
+    """The numbers of a layer whose weight is quantised for each output channel."""
+    assert layer.weight is not None
+    weight, scales = (attribute(graph, node) for node in layer.weight.all_input_nodes[:2])
+    source = layer.op.all_input_nodes[0]
+    grid = grid_of(source.all_input_nodes[0]) if is_call(source, "dequantize_per_tensor") else None
+    wide = scales.numpy().astype(np.float64)
+    bias = layer.op.args[2] if len(layer.op.args) > 2 else None
+    last = weight.permute(0, 2, 3, 1) if weight.dim() == 4 else weight
+    return Stored(
+        weight=last.reshape(len(wide), -1).numpy(),
+        scales=wide,
+        bias=attribute(graph, bias).numpy().astype(np.float64) if isinstance(bias, Node) else None,
+        bias_steps=wide * grid.scale if grid else None,
+    )
 
 
 def as_shaped(value: NDArray[np.float32], shape: tuple[int, ...]) -> Tensor:

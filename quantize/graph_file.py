@@ -19,7 +19,7 @@ from torch.fx import GraphModule, Node
 from acula_edge.errors import ArtifactError
 from acula_edge.students.student import Student
 from quantize import executorch
-from quantize.layers import is_call
+from quantize.layers import attribute, is_call
 from quantize.scheme import SchemeConfig
 
 GRAPH = "graph.safetensors"
@@ -28,7 +28,7 @@ _READ, _GRID, _SCHEME = "read.", "grid.", "scheme"
 
 def save_graph(quantised: GraphModule, scheme: SchemeConfig, folder: Path) -> None:
     """Write `graph.safetensors`; equal graphs give equal bytes."""
-    tensors = {f"{_READ}{node.name}": _read(quantised, node).contiguous() for node in _reading(quantised)}
+    tensors = {f"{_READ}{node.name}": attribute(quantised, node).contiguous() for node in _reading(quantised)}
     tensors |= {
         f"{_GRID}{node.name}": torch.tensor(node.args[1:3], dtype=torch.float64)
         for node in _rounding(quantised)
@@ -59,7 +59,7 @@ def _restore(quantised: GraphModule, tensors: dict[str, Tensor], path: Path) -> 
     if tensors.keys() != reading.keys() | rounding.keys():
         raise ArtifactError(f"{path} belongs to another student; build the bundle again")
     for name, node in reading.items():
-        _read(quantised, node).copy_(tensors[name])
+        attribute(quantised, node).copy_(tensors[name])
     for name, node in rounding.items():
         scale, zero_point = tensors[name].tolist()
         node.update_arg(1, scale)
@@ -79,11 +79,3 @@ def _rounding(quantised: GraphModule) -> list[Node]:
         if (is_call(node, "quantize_per_tensor") or is_call(node, "dequantize_per_tensor"))
         and isinstance(node.args[1], float)
     ]
-
-
-def _read(quantised: GraphModule, node: Node) -> Tensor:
-    found: object = quantised
-    for part in str(node.target).split("."):
-        found = getattr(found, part)
-    assert isinstance(found, Tensor)
-    return found.detach()

@@ -110,6 +110,15 @@ def is_call(node: Node, name: str) -> bool:
     return node.op == "call_function" and str(node.target).partition(".")[2].startswith(name)
 
 
+def attribute(graph: GraphModule, node: Node) -> Tensor:
+    """The tensor that a `get_attr` node reads."""
+    found: object = graph
+    for part in str(node.target).split("."):
+        found = getattr(found, part)
+    assert isinstance(found, Tensor)
+    return found.detach()
+
+
 class Walk(Interpreter):
     """Runs a quantised graph and keeps every value; `floats` names layers that run in float.
 

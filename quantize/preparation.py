@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
@@ -16,7 +18,7 @@ from acula_edge.students.student import Student
 from quantize.choice import features_of
 from quantize.config import QuantizeConfig
 from quantize.executorch import quantise
-from quantize.fidelity import Trial, mean_auroc
+from quantize.fidelity import mean_auroc
 from quantize.prepared import Prepared
 from quantize.qat import Lessons, retrain
 from quantize.sensitivity import scan_graph
@@ -35,7 +37,6 @@ class Preparation:
     dataset: Dataset
     student: Student
     calibration: Clips
-    trial: Trial
     work: Path
 
     def run(self) -> Tuned:
@@ -53,13 +54,16 @@ class Preparation:
             prepared = self._retrain(prepared, self.work / "qat.safetensors")
         return Tuned(prepared, self.config.calibration)
 
+    @cached_property
+    def _validation(self) -> Tensor:
+        clips = spread_clips(self.dataset, Split.VAL, self.config.parity_clips, self.config.seed)
+        return torch.from_numpy(features_of(clips, self.dataset))
+
     def _retrain(self, prepared: Prepared, checkpoint: Path) -> Prepared:
         qat = prepared.scheme.qat
         assert qat is not None
         train = spread_clips(self.dataset, Split.TRAIN, qat.clips, self.config.seed)
-        lessons = Lessons(
-            torch.from_numpy(features_of(train, self.dataset)), torch.from_numpy(self.trial.features)
-        )
+        lessons = Lessons(torch.from_numpy(features_of(train, self.dataset)), self._validation)
         return retrain(prepared, lessons, qat, self.config.seed, checkpoint)
 
     def _workshop(self, prepared: Prepared, config: TuningConfig) -> Workshop:
@@ -81,6 +85,6 @@ class Preparation:
         """Layers by the share of the embedding's error that goes away if one alone stays float."""
         with divert_output(self.work / _LOG):
             quantised = quantise(prepared.network, prepared.features, prepared.scheme, prepared.ranges)
-        clips = torch.from_numpy(self.trial.features[:_SCANNED])
+        clips = self._validation[:_SCANNED]
         effects = scan_graph(quantised, self.student, clips, lambda _logits: None).effects
         return tuple(effect.layer for effect in sorted(effects, key=lambda effect: -effect.error))

@@ -7,35 +7,24 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, work_dir
 from acula_edge.contract import AudioContract
 from acula_edge.data.dataset import Dataset
-from acula_edge.data.recording import Split
-from acula_edge.data.spread import Clips, spread_clips
+from acula_edge.data.spread import Clips
 from acula_edge.environment import environment, key_of
-from acula_edge.errors import GateError
 from acula_edge.progress import say
 from acula_edge.runtime.divert import divert_output
-from acula_edge.runtime.runner import Outputs
 from acula_edge.students.space import TextSpace
-from quantize import fidelity, parity
-from quantize.choice import choose_clips, features_of
+from quantize.choice import choose_clips
 from quantize.config import QuantizeConfig
-from quantize.fidelity import Trial
-from quantize.hearing import hear
+from quantize.fidelity import Sources
+from quantize.proof import OPS, prove
 
 if TYPE_CHECKING:
-    from acula_edge.students.student import Student
     from quantize.tuning import Tuned
 
-OPS = "ops.json"
-PARITY = "parity.json"
-FIDELITY = "fidelity.json"
 CALIBRATION = "calibration.json"
 _LOG = "converters.log"
 _REJECTED = "rejected"
@@ -63,8 +52,9 @@ class QuantizeInputs:
 def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     """Write the Quantized artifact.
 
-    Raises ContractError if student and Dataset disagree on the front end, and GateError if a parity bound
-    is missed: the files are then kept for a look, beside `out`.
+    Raises ContractError if student and Dataset disagree on the front end, and GateError if a bound of
+    the proof is missed: the files are then kept for a look, beside `out`. A run that was killed while it
+    tuned or trained goes on from there.
     """
     from acula_edge.students.float_files import hand_on
     from acula_edge.students.store import load_student
@@ -73,63 +63,29 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     dataset = Dataset.open(inputs.dataset)
     dataset.contract.require_equal(contract, "the student")
     student = load_student(inputs.student)
-    calibration = choose_clips(
-        config.calibration.choice, dataset, inputs.teacher, config.calibration_clips, config.seed
-    )
-    trial = _trial(dataset, config)
+    choice, count = config.calibration.choice, config.calibration_clips
+    calibration = choose_clips(choice, dataset, inputs.teacher, count, config.seed)
     work = work_dir(out)
     work.mkdir(parents=True, exist_ok=True)
     with ArtifactWriter(out) as writer:
         with _converting(work / _LOG):
-            from quantize.preparation import Preparation
-        tuned = Preparation(config, dataset, student, calibration, trial, work).run()
-        _write_grids(tuned, calibration, writer)
-        prepared = tuned.prepared
-        say("quantize: converting to .pte, .tflite and .onnx")
-        with _converting(work / _LOG):
             from quantize.export import export_all
             from quantize.graph_file import save_graph
+            from quantize.preparation import Preparation
 
-            exported = export_all(student, prepared, calibration.pcm, contract, writer.path)
+        tuned = Preparation(config, dataset, student, calibration, work).run()
+        _write_grids(tuned, calibration, writer)
+        say("quantize: converting to .pte, .tflite and .onnx")
+        with _converting(work / _LOG):
+            exported = export_all(student, tuned.prepared, calibration.pcm, contract, writer.path)
+            save_graph(exported.quantised, tuned.prepared.scheme, writer.path)
         hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
-        _check_parity(config, student, trial, writer, work / _REJECTED)
-        save_graph(exported.quantised, prepared.scheme, writer.path)
         space = TextSpace.open(inputs.student)
-        sources = fidelity.Sources(exported.quantised, student, space, writer.path, inputs.teacher)
-        _measure_fidelity(config, dataset, sources, trial, writer)
+        sources = Sources(exported.quantised, student, space, writer.path, inputs.teacher)
+        prove(config, dataset, sources, writer, work / _REJECTED)
         description = _describe(config, inputs, contract).model_copy(update={"tensors": exported.tensors})
         return writer.commit(description)
-
-
-def _trial(dataset: Dataset, config: QuantizeConfig) -> Trial:
-    """Clips of validation recordings, as many as the config asks for."""
-    clips = spread_clips(dataset, Split.VAL, config.parity_clips, config.seed)
-    by_id = {recording.id: recording for recording in dataset.of(Split.VAL)}
-    return Trial(clips, features_of(clips, dataset), tuple(by_id[name] for name in clips.recordings))
-
-
-def _check_parity(
-    config: QuantizeConfig, student: Student, trial: Trial, writer: ArtifactWriter, rejected: Path
-) -> None:
-    say("quantize: parity of every file with the eager student, each in its own runtime")
-    files = parity.run_files(writer.path, trial.features, trial.clips)
-    outputs = {parity.EAGER: eager(student, trial.features), **files}
-    hops = parity.compare(outputs, trial.clips.recordings, config)
-    writer.write_json(PARITY, _evidence(hops, outputs, trial.clips))
-    _require(hops, writer.path, rejected)
-
-
-def _measure_fidelity(
-    config: QuantizeConfig,
-    dataset: Dataset,
-    sources: fidelity.Sources,
-    trial: Trial,
-    writer: ArtifactWriter,
-) -> None:
-    say("quantize: fidelity of every layer and of the embedding on validation recordings")
-    found = fidelity.measure(sources, hear(writer.path, dataset), trial, config.seed)
-    writer.write_json(FIDELITY, found.model_dump(mode="json"))
 
 
 def _write_grids(tuned: Tuned, clips: Clips, writer: ArtifactWriter) -> None:
@@ -145,33 +101,6 @@ def _write_grids(tuned: Tuned, clips: Clips, writer: ArtifactWriter) -> None:
     writer.write_json(CALIBRATION, found)
     if tuned.trials is not None:
         shutil.copyfile(tuned.trials, writer.path / tuned.trials.name)
-
-
-def _evidence(hops: list[parity.Hop], outputs: dict[str, Outputs], trial: Clips) -> dict[str, Any]:
-    return {
-        "clips": list(trial.recordings),
-        "different_clips_median_cosine": parity.different_clips(outputs[parity.EAGER]),
-        "hops": [hop.to_json() for hop in hops],
-    }
-
-
-def eager(student: Student, features: NDArray[np.float32]) -> Outputs:
-    """The student's own outputs, one clip at a time as on the device."""
-    import torch
-
-    with torch.no_grad():
-        pairs = [student(torch.from_numpy(features[i : i + 1])) for i in range(len(features))]
-    embedding, logits = (torch.cat(parts).numpy() for parts in zip(*pairs, strict=True))
-    return Outputs(embedding, logits)
-
-
-def _require(hops: list[parity.Hop], folder: Path, rejected: Path) -> None:
-    try:
-        parity.require(hops)
-    except GateError as error:
-        shutil.rmtree(rejected, ignore_errors=True)
-        shutil.copytree(folder, rejected)
-        raise GateError(f"{error}; the files are in {rejected}") from None
 
 
 @contextlib.contextmanager

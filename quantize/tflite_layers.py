@@ -24,7 +24,7 @@ _NO_BIAS = -1
 
 @dataclass(frozen=True)
 class TfliteLayer:
-    """One operator: the indices of its input, weight (None without one) and output tensor.
+    """One operator: the indices of its input, weight and bias (None without one) and output tensor.
 
     `grid` is that of its output, `weight_scales` (channels,) are those of its weight, each None or empty
     where it is float.
@@ -33,6 +33,7 @@ class TfliteLayer:
     kind: str
     source: int
     weight: int | None
+    bias: int | None
     output: int
     grid: Grid | None
     weight_scales: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
@@ -94,11 +95,12 @@ class TfliteGraph:
 
     def _layer(self, op: dict[str, Any], output: int) -> TfliteLayer:
         kind = _KINDS[op["op_name"]]
-        weight = int(op["inputs"][1]) if kind in ("conv", "linear") else None
+        source, *constants = (int(tensor) for tensor in op["inputs"])
+        weight = constants[0] if kind in ("conv", "linear") else None
+        bias = constants[1] if weight is not None and constants[1] != _NO_BIAS else None
         scales = self._details[weight]["quantization_parameters"]["scales"] if weight is not None else []
-        source = int(op["inputs"][0])
         return TfliteLayer(
-            kind, source, weight, output, self.grid(output), np.asarray(scales, dtype=np.float32)
+            kind, source, weight, bias, output, self.grid(output), np.asarray(scales, dtype=np.float32)
         )
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from acula_edge.contract import AudioContract
 from acula_edge.data.metrics import logit_slices
 from acula_edge.data.tasks import Task
+from acula_edge.evidence.decisions import Decisions
 
 NOTICE = "Research software, not a medical device."
 
@@ -41,14 +42,15 @@ class LabelRow:
 class Facts:
     """All that a target's documents may state; they hold no number of their own.
 
-    `ops` and `parity` are the quantize stage's tables, `versions` the packages of this build, `files` the
-    size in bytes of each model file.
+    `ops`, `parity` and `decisions` are the quantize stage's, `versions` the packages of this build,
+    `files` the size in bytes of each model file.
     """
 
     contract: AudioContract
     labels: Labels
     ops: Mapping[str, Mapping[str, Any]]
     parity: Mapping[str, Any]
+    decisions: Decisions
     versions: Mapping[str, str]
     files: Mapping[str, int]
     golden_clips: int

@@ -13,6 +13,7 @@ from acula_edge.data.recording import Split
 from acula_edge.data.spread import spread_clips
 from acula_edge.environment import environment, key_of
 from acula_edge.errors import ArtifactError
+from acula_edge.evidence.decisions import Decisions
 from acula_edge.progress import say
 from acula_edge.runtime.golden import GOLDEN
 from targets.config import TargetConfig
@@ -21,7 +22,7 @@ from targets.golden import make_golden, write_golden
 from targets.table import Target, target
 
 LABELS = "labels.json"
-_EVIDENCE = ("ops.json", "parity.json", "fidelity.json", "graph.safetensors")
+_EVIDENCE = ("ops.json", "parity.json", "fidelity.json", "gates.json", "thresholds.json", "graph.safetensors")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def run(config: TargetConfig, inputs: TargetInputs, out: Path) -> Artifact:
             labels=labels,
             ops=quantized.read_json("ops.json"),
             parity=quantized.read_json("parity.json"),
+            decisions=Decisions.model_validate(quantized.read_json("thresholds.json")),
             versions=environment(),
             files={name: (writer.path / name).stat().st_size for name in chosen.files},
             golden_clips=len(clips.recordings),

@@ -122,11 +122,11 @@ def mini_quantized(mini_dataset: Artifact, tmp_path_factory: pytest.TempPathFact
     from quantize.config import QuantizeConfig
     from quantize.stage import QuantizeInputs
     from quantize.stage import run as run_quantize
-    from tests.models import make_student
+    from tests.models import NO_GATES, make_student
 
     folder = tmp_path_factory.mktemp("quantized")
     student = make_student(mini_dataset, folder / "student")
-    config = QuantizeConfig(calibration_clips=64, parity_clips=16)
+    config = QuantizeConfig(calibration_clips=64, parity_clips=16, gates=NO_GATES)
     return run_quantize(config, QuantizeInputs(student, mini_dataset), folder / "quantized")
 
 

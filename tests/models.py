@@ -18,6 +18,16 @@ from acula_edge.students.families import FAMILIES
 from acula_edge.students.space import TextSpace, unit_rows
 from acula_edge.students.store import save_student
 from acula_edge.students.student import Student
+from quantize.gates_config import Drop, GatesConfig, Least
+
+# For a student that a few steps trained: it has little that INT8 could keep.
+NO_GATES = GatesConfig(
+    max_auroc_drop=Drop(),
+    non_inferiority_margin=Drop(),
+    min_embedding_cka=Least(),
+    min_neighbour_overlap=Least(),
+    max_undelegated_ops=None,
+)
 
 _RECORDINGS, _BATCH, _STEPS, _SEED = 96, 24, 24, 0
 _SHARED_DIM = 192

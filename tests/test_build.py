@@ -28,6 +28,11 @@ epochs = 3
 [quantize]
 calibration_clips = 16
 parity_clips = 4
+[quantize.gates]
+max_auroc_drop = {}
+non_inferiority_margin = {}
+min_embedding_cka = {}
+min_neighbour_overlap = {}
 [target]
 golden_clips = 4
 [bench]

@@ -94,6 +94,15 @@ def test_the_configuration_example_loads(tmp_path: Path) -> None:
     assert config.bench.latency_runs == 200
 
 
+def test_the_gates_example_loads(tmp_path: Path) -> None:
+    file = tmp_path / "build.toml"
+    file.write_text(code(MANUAL[MANUAL.index("## INT8") :], "toml"), encoding="utf-8")
+    config = BuildConfig.load(file, "android", seed=None).quantize
+    assert config.gates.max_auroc_drop.task == 0.05
+    assert config.gates.non_inferiority_margin.task is None
+    assert config.thresholds.sensitivity == 0.9
+
+
 def report() -> Report:
     sure = Estimate(value=0.8125, low=0.75, high=0.875, degenerate=0)
     cohort = TaskCohort(

@@ -7,6 +7,8 @@ from acula_edge.bench.results import Performance
 from acula_edge.evidence import limits
 from acula_edge.evidence.facts import DataFacts
 from acula_edge.evidence.fidelity import Fidelity
+from acula_edge.evidence.gates import Gates
+from acula_edge.evidence.operating import OperatingPoint
 from acula_edge.evidence.results import Accuracy, Frozen
 
 
@@ -35,7 +37,7 @@ class Hop(Frozen):
 
 
 class Report(Frozen):
-    """Everything that is known about one build; reports from before fidelity.json have none."""
+    """Everything that is known about one build; old reports end with the parity."""
 
     verdict: str
     notice: str
@@ -46,6 +48,8 @@ class Report(Frozen):
     ops: dict[str, Ops]
     parity: tuple[Hop, ...]
     fidelity: Fidelity | None = None
+    gates: Gates | None = None
+    operating: tuple[OperatingPoint, ...] = ()
     limitations: tuple[str, ...]
     parents: tuple[Parent, ...]
 

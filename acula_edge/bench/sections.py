@@ -8,6 +8,8 @@ from acula_edge.bench.results import Timing
 from acula_edge.evidence.charts import accuracy_chart
 from acula_edge.evidence.fidelity import Fidelity
 from acula_edge.evidence.fidelity_tables import fidelity_tables
+from acula_edge.evidence.gates import Gates, gate_table
+from acula_edge.evidence.operating import operating_table
 from acula_edge.evidence.page import Page, Section
 from acula_edge.evidence.results import Accuracy
 from acula_edge.evidence.sections import accuracy_table, data_section, difference_table, provenance_table
@@ -19,9 +21,11 @@ def page_of(report: Report) -> Page:
     """The whole report, for people."""
     sections = (
         _accuracy(report.accuracy),
+        *([_decisions(report)] if report.operating else []),
         _speed(report),
         _graphs(report),
         *([fidelity_section(report.fidelity)] if report.fidelity else []),
+        *([_gates(report.gates)] if report.gates else []),
         data_section(report.data),
         _limits(report),
     )
@@ -36,6 +40,18 @@ def _accuracy(accuracy: Accuracy) -> Section:
     )
     tables = (accuracy_table(accuracy), difference_table(accuracy))
     return Section("Accuracy", paragraphs, chart=accuracy_chart(accuracy), tables=tables)
+
+
+def _decisions(report: Report) -> Section:
+    paragraphs = (
+        "Threshold, temperature and abstention band of each binary task were frozen on validation recordings "
+        "of the float student (thresholds.json); here they meet test patients, before and after INT8. ECE "
+        "and Brier score are of the calibrated probabilities. `decided` is the share of recordings on which "
+        "the model does not abstain.",
+        "The band states its coverage for each class and for exchangeable recordings; several recordings of "
+        "one patient, or another hospital, are not exchangeable.",
+    )
+    return Section("Decisions", paragraphs, tables=(operating_table(report.operating),))
 
 
 def timing_table(timings: tuple[Timing, ...]) -> Table:
@@ -143,6 +159,11 @@ def fidelity_section(found: Fidelity) -> Section:
         "gains if this layer alone stays float: mean AUROC, and the share of the embedding's squared error.",
     )
     return Section("INT8 fidelity", paragraphs, tables=fidelity_tables(found))
+
+
+def _gates(found: Gates) -> Section:
+    paragraph = "What the INT8 files had to keep on validation recordings; a build that misses a gate ends."
+    return Section("INT8 gates", (paragraph,), tables=(gate_table(found),))
 
 
 def _limits(report: Report) -> Section:

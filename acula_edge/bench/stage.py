@@ -14,7 +14,7 @@ from acula_edge.bench.report import Hop, Ops, Report, limitations
 from acula_edge.bench.results import Performance
 from acula_edge.bench.scoring import GraphScorer, Scorer, score_all, teacher_scorers
 from acula_edge.bench.sections import page_of
-from acula_edge.bench.systems import PANEL, graphs_in
+from acula_edge.bench.systems import DECIDING, PANEL, graphs_in
 from acula_edge.bench.verdict import verdict
 from acula_edge.contract import AudioContract
 from acula_edge.data.audio import to_float32
@@ -23,10 +23,13 @@ from acula_edge.data.recording import Recording, Split
 from acula_edge.environment import environment, key_of
 from acula_edge.evidence.accuracy import Logits, evaluate
 from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.decisions import Decisions
 from acula_edge.evidence.facts import data_facts
 from acula_edge.evidence.fidelity import Fidelity
+from acula_edge.evidence.gates import Gates
 from acula_edge.evidence.html import to_html
 from acula_edge.evidence.markdown import to_markdown
+from acula_edge.evidence.operating import operating_points
 from acula_edge.evidence.results import Accuracy
 
 MEASURED = ("report.json", "report.md", "report.html", "latency.json")
@@ -61,11 +64,16 @@ def run(config: BenchConfig, inputs: BenchInputs, out: Path) -> Artifact:
         cohort = Cohort(tuple(map(Member.of_recording, recordings)))
         logits = _score(dataset, recordings, inputs)
         accuracy = evaluate(dataset.tasks, cohort, logits, PANEL, config.bootstrap_resamples, config.seed)
+        decisions = Decisions.model_validate(inputs.bundle.read_json("thresholds.json"))
+        operating = operating_points(
+            dataset.tasks, cohort, logits, decisions, DECIDING, config.bootstrap_resamples, config.seed
+        )
         performance = measure(inputs.bundle, inputs.quantized, config)
         writer.write_json("scores.json", _scores(dataset, recordings, logits))
         writer.write_json("accuracy.json", accuracy.model_dump(mode="json"))
         writer.write_json("latency.json", performance.model_dump(mode="json"))
-        _write_report(writer.path, _report(inputs, dataset.simulated, accuracy, performance))
+        report = _report(inputs, dataset.simulated, accuracy, performance)
+        _write_report(writer.path, report.model_copy(update={"operating": operating}))
         return writer.commit(_description(config, inputs), measured=MEASURED)
 
 
@@ -100,6 +108,7 @@ def _report(inputs: BenchInputs, simulated: bool, accuracy: Accuracy, performanc
         ops={name: Ops(**row) for name, row in inputs.bundle.read_json("ops.json").items()},
         parity=tuple(Hop(**row) for row in inputs.bundle.read_json("parity.json")["hops"]),
         fidelity=Fidelity.model_validate(inputs.bundle.read_json("fidelity.json")),
+        gates=Gates.model_validate(inputs.bundle.read_json("gates.json")),
         limitations=limitations(accuracy, performance, simulated),
         parents=tuple(artifact.parent for artifact in inputs.all),
     )

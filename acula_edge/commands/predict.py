@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from acula_edge.artifact import Artifact
     from acula_edge.bench.scoring import GraphScorer
     from acula_edge.data.tasks import Task
+    from acula_edge.evidence.decisions import Decisions
 
 
 @dataclass(frozen=True)
 class _Scored:
     file: Path
     values: list[float]
+    decisions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,9 @@ def predict(
 ) -> None:
     """Score recordings with a bundle.
 
-    For each task, the probability of its positive class or of every class. A file that can not be read
-    is named on stderr; the others are scored, and the exit code is 1.
+    For each task, the calibrated probability of its positive class or of every class, and for a binary one
+    the bundle's decision: positive, negative or abstain. A file that can not be read is named on stderr;
+    the others are scored, and the exit code is 1.
     """
     from acula_edge.artifact import Artifact, ArtifactKind
     from acula_edge.bench.folder import tasks_of
@@ -60,7 +63,8 @@ def predict(
     tasks = tasks_of(model)
     scorer = GraphScorer.open(model, graph_of(Runtime(runtime)))
     files = list(audio_files(recordings))
-    results = [_score(file, scorer, tasks) for file in track(files, len(files), "Scoring recordings")]
+    rules = rules_of(model)
+    results = [_score(file, scorer, tasks, rules) for file in track(files, len(files), "Scoring recordings")]
     scored = [found for found in results if isinstance(found, _Scored)]
     failed = [found for found in results if isinstance(found, _Failed)]
     write = _write_json if as_json or form == "json" else _write_csv
@@ -72,7 +76,7 @@ def predict(
         raise typer.Exit(1)
 
 
-def _score(file: Path, scorer: GraphScorer, tasks: Sequence[Task]) -> _Scored | _Failed:
+def _score(file: Path, scorer: GraphScorer, tasks: Sequence[Task], rules: Decisions) -> _Scored | _Failed:
     from acula_edge.bench import columns
     from acula_edge.data.audio import read_audio
     from acula_edge.errors import DataError
@@ -81,7 +85,19 @@ def _score(file: Path, scorer: GraphScorer, tasks: Sequence[Task]) -> _Scored | 
         samples, rate_hz = read_audio(file)
     except DataError as error:
         return _Failed(file, str(error).removeprefix(f"{file}: "))
-    return _Scored(file, columns.values(tasks, scorer(samples, rate_hz)))
+    logits = scorer(samples, rate_hz)
+    said = {name: str(decision) for name, decision in rules.decide(tasks, logits).items()}
+    return _Scored(file, columns.values(tasks, rules.calibrated(tasks, logits)), said)
+
+
+def rules_of(model: Artifact) -> Decisions:
+    """The bundle's frozen rules; one that an adaptation changed has none, and its logits stay as they are."""
+    from acula_edge.bench.folder import tasks_of
+    from acula_edge.evidence.decisions import Decisions
+
+    if model.has("thresholds.json"):
+        return Decisions.model_validate(model.read_json("thresholds.json"))
+    return Decisions.without_rules(tasks_of(model))
 
 
 @contextlib.contextmanager
@@ -99,8 +115,9 @@ def _write_csv(stream: TextIO, model: Artifact, scored: Sequence[_Scored], faile
 
     del failed  # a person reads them on stderr
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["file", *columns.names(tasks_of(model))])
-    writer.writerows([found.file, *found.values] for found in scored)
+    decided = [f"decision:{own.task}" for own in rules_of(model).tasks if own.rule]
+    writer.writerow(["file", *columns.names(tasks_of(model)), *decided])
+    writer.writerows([found.file, *found.values, *found.decisions.values()] for found in scored)
 
 
 def _write_json(
@@ -113,7 +130,11 @@ def _write_json(
     document: dict[str, Any] = {
         "notice": model.read_json("labels.json")["notice"],
         "recordings": [
-            {"file": str(found.file), "scores": dict(zip(names, found.values, strict=True))}
+            {
+                "file": str(found.file),
+                "scores": dict(zip(names, found.values, strict=True)),
+                "decisions": found.decisions,
+            }
             for found in scored
         ],
         "failed": [{"file": str(found.file), "reason": found.reason} for found in failed],

@@ -22,19 +22,21 @@ def inspect(
 ) -> None:
     """Show what INT8 did, as it was measured on validation recordings when the model was built.
 
-    Scores, embedding geometry, and for each layer its signal to noise ratio, saturation, scales, and what
-    it gives back if it alone stays float.
+    Scores, embedding geometry, gates, and for each layer its signal to noise ratio, saturation, scales,
+    and what it gives back if it alone stays float.
     """
     from acula_edge.artifact import Artifact
     from acula_edge.evidence.fidelity import Fidelity
     from acula_edge.evidence.fidelity_tables import fidelity_tables
+    from acula_edge.evidence.gates import Gates, gate_table
 
     artifact = Artifact.open(model)
     found = Fidelity.model_validate(artifact.read_json("fidelity.json"))
+    gates = Gates.model_validate(artifact.read_json("gates.json"))
     if as_json:
-        print_json(found.model_dump(mode="json"))
+        print_json({"fidelity": found.model_dump(mode="json"), "gates": gates.model_dump(mode="json")})
         return
-    for table in fidelity_tables(found):
+    for table in (*fidelity_tables(found), gate_table(gates)):
         _print(table)
     print(NOTICE)
 

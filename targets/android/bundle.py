@@ -1,4 +1,4 @@
-"""Documents of the Android bundle: README.md and AculaContract.kt, generated from the facts."""
+"""Documents of the Android bundle: README.md and two Kotlin files, generated from the facts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from targets.facts import Facts, label_rows
 
-_DOCUMENTS = ("README.md", "AculaContract.kt")
+_DOCUMENTS = ("README.md", "AculaContract.kt", "AculaRules.kt")
 # The Android libraries, and the Python packages that have the same version.
 _LIBRARIES = {"executorch": "executorch", "litert": "ai-edge-litert"}
 
@@ -28,6 +28,7 @@ def write(facts: Facts, folder: Path) -> None:
         "contract": facts.contract,
         "labels": facts.labels,
         "rows": label_rows(facts.labels),
+        "decisions": facts.decisions.tasks,
         "versions": {name: facts.versions[package] for name, package in _LIBRARIES.items()},
     }
     for name in _DOCUMENTS:

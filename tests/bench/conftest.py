@@ -10,16 +10,22 @@ from acula_edge.artifact import Artifact, ArtifactKind, Parent
 from acula_edge.bench.config import BenchConfig
 from acula_edge.bench.report import Hop, Ops, Report, limitations
 from acula_edge.bench.results import Performance, Timing
-from acula_edge.bench.systems import PANEL, SYSTEMS
+from acula_edge.bench.systems import DECIDING, PANEL, SYSTEMS
 from acula_edge.bench.verdict import verdict
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.metrics import logit_slices
 from acula_edge.data.recording import Split
 from acula_edge.evidence.accuracy import evaluate
 from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.decisions import Decisions
 from acula_edge.evidence.facts import data_facts
+from acula_edge.evidence.fidelity import Fidelity
+from acula_edge.evidence.gates import Gate, Gates
+from acula_edge.evidence.operating import operating_points
 
 CONFIG = BenchConfig(bootstrap_resamples=200, latency_runs=5, warmup=1, threads=(1,))
+
+GATE = Gate(gate="max_size_bytes", file="model.pte", scope="file", value=2.0, bound=1.0, passed=False)
 
 
 @pytest.fixture(scope="session")
@@ -44,8 +50,11 @@ def logits(mini_dataset: Artifact, cohort: Cohort) -> dict[str, NDArray[np.float
 
 
 @pytest.fixture(scope="session")
-def report(mini_dataset: Artifact, cohort: Cohort, logits: dict[str, NDArray[np.float64]]) -> Report:
+def report(
+    mini_dataset: Artifact, mini_quantized: Artifact, cohort: Cohort, logits: dict[str, NDArray[np.float64]]
+) -> Report:
     """A report with every section filled."""
+    decisions = Decisions.model_validate(mini_quantized.read_json("thresholds.json"))
     dataset = Dataset.open(mini_dataset)
     accuracy = evaluate(dataset.tasks, cohort, logits, PANEL, CONFIG.bootstrap_resamples, CONFIG.seed)
     performance = Performance(
@@ -82,6 +91,11 @@ def report(mini_dataset: Artifact, cohort: Cohort, logits: dict[str, NDArray[np.
         performance=performance,
         ops={"model.pte": ops},
         parity=(hop,),
+        fidelity=Fidelity.model_validate(mini_quantized.read_json("fidelity.json")),
+        gates=Gates(gates=(GATE,), leave_float="trunk.0"),
+        operating=operating_points(
+            dataset.tasks, cohort, logits, decisions, DECIDING, CONFIG.bootstrap_resamples, CONFIG.seed
+        ),
         limitations=limitations(accuracy, performance, dataset.simulated),
         parents=(Parent(kind=ArtifactKind.DATASET, digest=mini_dataset.digest),),
     )

@@ -129,6 +129,33 @@ def test_reports_hold_every_task_system_and_finding(report: Report, render: obje
         assert f"{timing.median_ms:.3f}" in text
 
 
+@pytest.mark.parametrize(
+    "render", [to_markdown, lambda report: Page(to_html(report)).text], ids=["md", "html"]
+)
+def test_reports_hold_decisions_layers_and_gates(report: Report, render: object) -> None:
+    text = re.sub(r"\s+", " ", render(report))  # type: ignore[operator]
+    assert report.operating
+    assert report.fidelity
+    for point in report.operating:
+        assert point.task in text
+        assert f"{point.threshold:.3f}" in text
+    for layer in report.fidelity.layers["model.pte"]:
+        assert layer.layer in text
+    assert "max_size_bytes" in text
+    assert "FAILED" in text
+
+
+def test_a_report_from_before_has_no_such_sections(report: Report) -> None:
+    rows = report.model_dump(mode="json")
+    for name in ("fidelity", "gates", "operating"):
+        del rows[name]
+    old = to_markdown(Report.model_validate(rows))
+    assert "INT8 fidelity" in to_markdown(report)
+    assert "Frozen decisions" in to_markdown(report)
+    assert "INT8" not in old[old.index("## Graphs") : old.index("## Data")].replace("| INT8 |", "")
+    assert "Frozen decisions" not in old
+
+
 def test_first_line_is_the_verdict(report: Report) -> None:
     assert to_markdown(report).splitlines()[0] == report.verdict
 

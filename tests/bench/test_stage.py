@@ -115,6 +115,10 @@ def test_report_is_whole(artifact: Artifact, inputs: BenchInputs) -> None:
     assert report.performance.model_dump(mode="json") == artifact.read_json("latency.json")
     assert [parent.digest for parent in report.parents] == [one.digest for one in inputs.all]
     assert len(report.parity) == len(inputs.bundle.read_json("parity.json")["hops"])
+    assert report.fidelity is not None
+    assert report.fidelity.model_dump(mode="json") == inputs.bundle.read_json("fidelity.json")
+    assert report.gates is not None
+    assert {point.system for point in report.operating} == {"student", "int8_pte", "int8_tflite"}
     assert artifact.file("report.md").read_text().startswith(report.verdict)
     assert artifact.file("report.html").read_text().startswith("<!DOCTYPE html>")
 

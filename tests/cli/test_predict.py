@@ -44,8 +44,9 @@ def folder(mini_folder: Path, mini_dataset: Artifact, tmp_path_factory: pytest.T
 
 def rows(text: str) -> dict[str, list[float]]:
     """CSV -> scores by the file's name."""
-    _, *body = csv.reader(io.StringIO(text))
-    return {Path(name).name: [float(value) for value in values] for name, *values in body}
+    header, *body = csv.reader(io.StringIO(text))
+    scores = sum(not name.startswith("decision:") for name in header[1:])
+    return {Path(name).name: [float(value) for value in values[:scores]] for name, *values in body}
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -76,14 +77,41 @@ def test_scores_are_those_of_the_clips(
     done = run("predict", mini_bundle.path, mini_folder / recording.path, "--format", "json")
     assert done.code == 0, done.err
     (found,) = json.loads(done.out)["recordings"]
+    rules = {own["task"]: own for own in mini_bundle.read_json("thresholds.json")["tasks"]}
     for task in dataset.tasks:
-        own = logits[logit_slices(dataset.tasks)[task.name]].astype(float)
+        own = logits[logit_slices(dataset.tasks)[task.name]].astype(float) / rules[task.name]["temperature"]
         if task.n_logits == 1:
             assert found["scores"][task.name] == pytest.approx(1 / (1 + np.exp(-own[0])), abs=1e-4)
         else:
             expected = np.exp(own) / np.exp(own).sum()
             shown = [found["scores"][f"{task.name}:{rule.name}"] for rule in task.classes]
             assert shown == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_decisions_follow_the_bundles_rules(
+    run: Run, mini_bundle: Artifact, mini_dataset: Artifact, mini_folder: Path
+) -> None:
+    rules = {own["task"]: own["rule"] for own in mini_bundle.read_json("thresholds.json")["tasks"]}
+    paths = [mini_folder / recording.path for recording in Dataset.open(mini_dataset).of(Split.TEST)[:12]]
+    shown = run("predict", mini_bundle.path, *paths)
+    header, *body = csv.reader(io.StringIO(shown.out))
+    said = set()
+    for row in body:
+        values = dict(zip(header, row, strict=True))
+        for name, rule in rules.items():
+            assert (f"decision:{name}" in values) == (rule is not None)
+            if rule is None:
+                continue
+            probability, decision = float(values[name]), values[f"decision:{name}"]
+            said.add(decision)
+            if rule["abstain_from"] + 1e-4 < probability < rule["abstain_to"] - 1e-4:
+                assert decision == "abstain"
+            elif abs(probability - rule["threshold"]) > 1e-4 and decision != "abstain":
+                assert decision == ("positive" if probability > rule["threshold"] else "negative")
+    assert "abstain" in said
+    found = json.loads(run("predict", mini_bundle.path, paths[0], "--json").out)["recordings"][0]
+    told = {f"decision:{name}": decision for name, decision in found["decisions"].items()}
+    assert told == {name: value for name, value in zip(header, body[0], strict=True) if "decision:" in name}
 
 
 def test_runtimes_agree(run: Run, mini_bundle: Artifact, folder: Path) -> None:
@@ -114,7 +142,8 @@ def test_result_goes_to_a_file(run: Run, mini_bundle: Artifact, folder: Path, tm
     done = run("predict", mini_bundle.path, folder / "mono.wav", "--out", tmp_path / "scores.csv")
     assert (done.code, done.out) == (0, "")
     assert (tmp_path / "scores.csv").read_text() == shown.out
-    assert shown.out.splitlines()[0].split(",") == ["file", *columns.names(tasks_of(mini_bundle))]
+    names = ["file", *columns.names(tasks_of(mini_bundle))]
+    assert shown.out.splitlines()[0].split(",")[: len(names)] == names
 
 
 @pytest.mark.parametrize("out", ["/dev/full", "no/such/folder/scores.csv"])

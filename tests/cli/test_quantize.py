@@ -27,9 +27,10 @@ def test_inspect_shows_every_layer_of_bundle_and_graphs(
     assert "Research software, not a medical device." in shown.out
 
 
-def test_inspect_as_json_is_the_file(run: Run, mini_bundle: Artifact) -> None:
+def test_inspect_as_json_is_the_files(run: Run, mini_bundle: Artifact) -> None:
     shown = run("quantize", "inspect", str(mini_bundle.path), "--json")
-    assert json.loads(shown.out) == mini_bundle.read_json("fidelity.json")
+    files = {name: mini_bundle.read_json(f"{name}.json") for name in ("fidelity", "gates")}
+    assert json.loads(shown.out) == files
 
 
 def test_inspect_of_something_else_says_so(run: Run, mini_dataset: Artifact) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
 from acula_edge.artifact import Artifact
 from acula_edge.data.dataset import Dataset
@@ -24,9 +25,13 @@ from acula_edge.students.config import Block, StudentConfig
 from acula_edge.students.student import Student
 from quantize import parity
 from quantize.config import QuantizeConfig
+from quantize.forcing import Forced
 from quantize.graphs import NamedFeatures
+from quantize.layers import Walk, float_weights, layers_of
 from quantize.ops import OpTable, Steps, tflite_ops, tflite_steps
-from quantize.stage import eager
+from quantize.proof import eager
+from quantize.pte_layers import read_pte
+from quantize.tflite_layers import TfliteGraph
 from tests.students.shapes import heard
 
 MIXED = StudentConfig(
@@ -61,6 +66,7 @@ class Files:
     pte: OpTable
     tflite: OpTable
     pte_grids: dict[str, Steps]
+    quantised: GraphModule
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +83,7 @@ def exported(dataset: Dataset, student: Student, tmp_path_factory: pytest.TempPa
         (folder / "float.tflite").write_bytes(float_model)
         (folder / "model.tflite").write_bytes(litert.quantise(float_model, "features", features.numpy()))
         tflite = tflite_ops(folder / "float.tflite", folder / "model.tflite")
-        return Files(folder, lowered.ops, tflite, executorch.border_steps(quantised))
+        return Files(folder, lowered.ops, tflite, executorch.border_steps(quantised), quantised)
 
 
 def _features(dataset: Dataset, split: Split) -> Tensor:
@@ -116,3 +122,21 @@ def test_golden_op_counts(exported: Files) -> None:
     assert tflite.int8["FULLY_CONNECTED"] == LINEARS
     assert tflite.int8["PAD"] >= PADDINGS
     assert (tflite.floating, tflite.delegates, tflite.undelegated) == ({"DEQUANTIZE": 2}, 1, {})
+
+
+def test_its_layers_are_walked_in_every_form(dataset: Dataset, student: Student, exported: Files) -> None:
+    """Skips and paddings too: the graph in float is the student, and the files have the same layers."""
+    layers = layers_of(exported.quantised)
+    assert [layer.kind for layer in layers].count("add") == SKIPS
+    features = _features(dataset, Split.VAL)[:3]
+    walk = Walk(exported.quantised, float_weights(student, layers), everything=True)
+    outputs = next(value for node, value in walk.values(features).items() if node.op == "output")
+    with torch.no_grad():
+        for one, other in zip(outputs, student(features), strict=True):
+            assert (one - other).abs().max() < 1e-4
+    kinds = [layer.kind for layer in layers]
+    for name in ("float.tflite", "model.tflite"):
+        assert [layer.kind for layer in TfliteGraph(exported.folder / name).layers] == kinds
+    assert [layer.kind for layer in read_pte(exported.folder / "model.pte")] == kinds
+    eager_values = Forced(exported.quantised, student, features[:1]).eager()
+    assert list(eager_values) == [layer.name for layer in layers]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -25,7 +25,9 @@ from acula_edge.students.float_files import FLOAT_FILES
 from acula_edge.students.store import load_student
 from quantize import stage
 from quantize.config import QuantizeConfig
+from quantize.gates_config import GatesConfig, Least
 from quantize.stage import QuantizeInputs, run
+from tests.quantize.conftest import Graph
 
 MODELS = (
     "float.pte",
@@ -35,6 +37,15 @@ MODELS = (
     "model.tflite",
     "model_pcm.pte",
     "model_pcm.tflite",
+)
+EVIDENCE = (
+    "calibration.json",
+    "ops.json",
+    "parity.json",
+    "fidelity.json",
+    "thresholds.json",
+    "gates.json",
+    "graph.safetensors",
 )
 CONVOLUTIONS, LINEARS = 15, 2  # of the student
 
@@ -49,8 +60,7 @@ def test_the_artifact_is_whole_and_carries_the_contract(
 ) -> None:
     handed_on = set(FLOAT_FILES)
     names = {entry.name for entry in mini_quantized.manifest.files}
-    tables = {"ops.json", "parity.json", "fidelity.json", "calibration.json", "graph.safetensors"}
-    assert names == {*MODELS, *handed_on, *tables}
+    assert names == {*MODELS, *handed_on, *EVIDENCE}
     for name in handed_on:
         assert mini_quantized.file(name).read_bytes() == student.file(name).read_bytes()
     assert mini_quantized.verify() == []
@@ -212,6 +222,7 @@ def test_a_fresh_process_writes_the_same_bytes(
 from pathlib import Path
 from acula_edge.artifact import Artifact
 from quantize.config import QuantizeConfig
+from quantize.gates_config import GatesConfig, Least
 from quantize.stage import QuantizeInputs, run
 student = Artifact.open(Path({str(student.path)!r}))
 inputs = QuantizeInputs(student, Artifact.open(Path({str(mini_dataset.path)!r})))
@@ -228,7 +239,7 @@ print(run(config, inputs, Path({str(tmp_path / "again")!r})).digest)
     assert done.stdout == f"{again.digest}\n"
 
 
-def _exported_before(quantized: Artifact, swap: dict[str, str]) -> object:
+def _exported_before(quantized: Artifact, swap: dict[str, str], quantised: GraphModule) -> object:
     """Stands for the converters: files made before, some of them under another's name."""
 
     def export_all(
@@ -239,7 +250,7 @@ def _exported_before(quantized: Artifact, swap: dict[str, str]) -> object:
         for name in MODELS:
             content = quantized.file(swap.get(name, name)).read_bytes()
             (folder / name).write_bytes(content)
-        return Exported({}, (), cast(GraphModule, None))  # its gate fails before the graph is read
+        return Exported({}, (), quantised)
 
     return export_all
 
@@ -257,10 +268,12 @@ def test_a_planted_fault_fails_the_gate_and_the_files_are_kept(
     mini_dataset: Artifact,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    graph: Graph,
     swap: dict[str, str],
     hop: str,
 ) -> None:
-    monkeypatch.setattr("quantize.export.export_all", _exported_before(mini_quantized, swap))
+    exported = _exported_before(mini_quantized, swap, graph.quantised)
+    monkeypatch.setattr("quantize.export.export_all", exported)
     out = tmp_path / "quantized"
     with pytest.raises(GateError, match=hop) as caught:
         run(QuantizeConfig(parity_clips=6), QuantizeInputs(student, mini_dataset), out)
@@ -269,6 +282,25 @@ def test_a_planted_fault_fails_the_gate_and_the_files_are_kept(
     assert not out.exists()
     kept = tmp_path / ".quantized.work" / "rejected"
     assert {path.name for path in kept.iterdir()} >= {*MODELS, "parity.json"}
+
+
+def test_a_missed_gate_keeps_the_files_and_names_a_layer(
+    mini_quantized: Artifact,
+    student: Artifact,
+    mini_dataset: Artifact,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    graph: Graph,
+) -> None:
+    monkeypatch.setattr("quantize.export.export_all", _exported_before(mini_quantized, {}, graph.quantised))
+    config = QuantizeConfig(parity_clips=6, gates=GatesConfig(min_embedding_cka=Least(mean=1.0)))
+    with pytest.raises(GateError, match=r"min_embedding_cka of model\.pte \(mean\) is 0\.9") as caught:
+        run(config, QuantizeInputs(student, mini_dataset), tmp_path / "quantized")
+    assert caught.value.exit_code == 3
+    assert re.search(r'quantize\.scheme\.float_modules = \["[a-z0-9.]+"\]', str(caught.value))
+    kept = tmp_path / ".quantized.work" / "rejected"
+    assert {path.name for path in kept.iterdir()} >= {*MODELS, *EVIDENCE}
+    assert not (tmp_path / "quantized").exists()
 
 
 def test_a_failing_converter_shows_the_end_of_its_log(

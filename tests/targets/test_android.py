@@ -34,9 +34,12 @@ FILES = {
     "space.safetensors",
     "README.md",
     "AculaContract.kt",
+    "AculaRules.kt",
     "ops.json",
     "parity.json",
     "fidelity.json",
+    "gates.json",
+    "thresholds.json",
     "graph.safetensors",
 }
 
@@ -106,6 +109,8 @@ def test_readme_tells_all_that_an_app_needs(readme: str, labels: Labels, mini_bu
     assert f"**{contract.clip_samples} samples**" in readme
     assert f"**embedding** (1, {labels.embedding_dim}) and **logits** (1, {labels.n_logits})" in readme
     assert labels.notice in readme
+    for own in mini_bundle.read_json("thresholds.json")["tasks"]:
+        assert f"| {own['task']} | {own['temperature']:.4f} |" in readme
     assert "no phone took part" in readme
     for hop in mini_bundle.read_json("parity.json")["hops"]:
         assert hop["name"] in readme
@@ -139,6 +144,17 @@ def test_kotlin_constants_are_the_contracts(mini_bundle: Artifact, labels: Label
         assert (name, int(start)) == (task.name, slices[task.name].start)
         assert int(size) == task.n_logits
         assert re.findall(r'"([^"]*)"', classes) == [rule.name for rule in task.classes]
+
+
+def test_kotlin_rules_are_the_frozen_ones(mini_bundle: Artifact) -> None:
+    kotlin = mini_bundle.file("AculaRules.kt").read_text(encoding="utf-8")
+    rules = re.findall(r'Rule\("(\w+)", ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+)\)', kotlin)
+    frozen = [own for own in mini_bundle.read_json("thresholds.json")["tasks"] if own["rule"]]
+    assert [rule[0] for rule in rules] == [own["task"] for own in frozen]
+    for (_, *numbers), own in zip(rules, frozen, strict=True):
+        names = ("threshold", "abstain_from", "abstain_to")
+        expected = [own["temperature"], *(own["rule"][name] for name in names)]
+        assert [float(number) for number in numbers] == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_same_inputs_give_the_same_bytes(
