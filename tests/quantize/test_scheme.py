@@ -22,9 +22,9 @@ from acula_edge.runtime.runner import Outputs, Runtime, open_runner
 from acula_edge.students.config import Block, StudentConfig
 from acula_edge.students.student import Student
 from quantize.parity import cosines
+from quantize.proof import eager
 from quantize.ranges import Observer, Range
 from quantize.scheme import Scheme, SchemeConfig, schemes_of
-from quantize.stage import eager
 from tests.students.shapes import heard, real_features
 
 CONFIG = StudentConfig(
