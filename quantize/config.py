@@ -18,6 +18,8 @@ class QuantizeConfig(BaseModel):
 
     `max_float_error` bounds |float graph - eager model| over all outputs; the cosines bound embeddings,
     clip by clip: INT8 .pte against INT8 .tflite, and each INT8 graph's PCM form against its features form.
+    An embedding a third as long as the others has cosines near 0.98 from rounding alone: the steps of the
+    grid are those of the longest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,7 +30,7 @@ class QuantizeConfig(BaseModel):
     calibration_clips: PositiveInt = 256
     parity_clips: PositiveInt = 64
     max_float_error: PositiveFloat = 1e-4
-    min_int8_cosine: float = Field(default=0.99, ge=-1, le=1)
+    min_int8_cosine: float = Field(default=0.97, ge=-1, le=1)
     min_pcm_cosine: float = Field(default=0.99, ge=-1, le=1)
     gates: GatesConfig = GatesConfig()
     thresholds: ThresholdsConfig = ThresholdsConfig()

@@ -11,17 +11,20 @@ from acula_edge.artifact import Artifact, ArtifactKind
 from acula_edge.bench import columns
 from acula_edge.bench.config import BenchConfig
 from acula_edge.bench.scoring import GraphScorer, Scorer, Sound, score_all, teacher_scorers
-from acula_edge.bench.systems import PANEL, graphs_in
+from acula_edge.bench.systems import DECIDING, PANEL, graphs_in
 from acula_edge.data.audio import read_audio
 from acula_edge.data.folder import Folder, SourceRow, folder_digest, read_folder
 from acula_edge.data.tasks import Match, Task
 from acula_edge.errors import ArtifactError, DataError, UsageError
 from acula_edge.evidence.accuracy import Logits, evaluate
 from acula_edge.evidence.cohort import Cohort, Member
+from acula_edge.evidence.decisions import Decisions
 from acula_edge.evidence.facts import BrokenFile
+from acula_edge.evidence.operating import OperatingPoint, operating_points
 from acula_edge.evidence.results import Accuracy, Frozen
 from acula_edge.runtime.runner import available
 
+_RULES = "thresholds.json"
 # Where each kind of artifact holds its tasks.
 _TASKS_IN = {ArtifactKind.BUNDLE: "labels.json", ArtifactKind.TEACHER: "teacher.json"}
 
@@ -35,6 +38,7 @@ class FolderAccuracy(Frozen):
     warnings: tuple[str, ...]
     broken: tuple[BrokenFile, ...]
     accuracy: Accuracy
+    operating: tuple[OperatingPoint, ...]
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,15 @@ def bench_folder(model: Artifact, root: Path, config: BenchConfig) -> FolderBenc
     broken: list[BrokenFile] = []
     logits = score_all(_sounds(folder, rows, kept, broken), len(rows), scorers, "Scoring recordings")
     cohort = Cohort(tuple(Member.of_row(row, tasks) for row in kept))
+    drawn = (config.bootstrap_resamples, config.seed)
     result = FolderAccuracy(
         model=model.manifest.kind,
         digest=model.digest,
         recordings=len(kept),
         warnings=(*_seen(model, root), *warnings),
         broken=tuple(broken),
-        accuracy=evaluate(tasks, cohort, logits, PANEL, config.bootstrap_resamples, config.seed),
+        accuracy=evaluate(tasks, cohort, logits, PANEL, *drawn),
+        operating=operating_points(tasks, cohort, logits, rules_of(model), DECIDING, *drawn),
     )
     return FolderBench(result, tasks, cohort, logits)
 
@@ -95,6 +101,13 @@ def tasks_of(model: Artifact) -> tuple[Task, ...]:
     if "tasks" not in held:
         raise ArtifactError(f"{model.path / name} holds no tasks; build it again")
     return tuple(Task.model_validate(row) for row in held["tasks"])
+
+
+def rules_of(model: Artifact) -> Decisions:
+    """The frozen rules of a bundle. A teacher, and a bundle that an adaptation changed, decide nothing."""
+    if model.has(_RULES):
+        return Decisions.model_validate(model.read_json(_RULES))
+    return Decisions.without_rules(tasks_of(model))
 
 
 def _scorers(model: Artifact) -> tuple[dict[str, Scorer], list[str]]:

@@ -30,8 +30,8 @@ def bench(
 ) -> None:
     """Measure accuracy, or speed and memory.
 
-    With --data, accuracy on any labelled recordings, in every runtime that is installed; without it,
-    latency and memory on this machine.
+    With --data, accuracy on any labelled recordings, in every runtime that is installed, and how a bundle's
+    frozen decisions do there; without it, latency and memory on this machine.
     """
     from acula_edge.artifact import Artifact
     from acula_edge.errors import UsageError
@@ -48,6 +48,7 @@ def bench(
 def _accuracy(artifact: Artifact, data: Path, out: Path | None, as_json: bool) -> None:
     from acula_edge.bench.config import BenchConfig
     from acula_edge.bench.folder import bench_folder, write_scores
+    from acula_edge.evidence.operating import operating_table
     from acula_edge.evidence.sections import accuracy_table
     from acula_edge.progress import say
 
@@ -62,6 +63,9 @@ def _accuracy(artifact: Artifact, data: Path, out: Path | None, as_json: bool) -
         print_json(found.result.model_dump(mode="json"))
     else:
         _print_table(accuracy_table(found.result.accuracy))
+        if found.result.operating:
+            print()
+            _print_table(operating_table(found.result.operating))
 
 
 def _speed(artifact: Artifact, as_json: bool) -> None:

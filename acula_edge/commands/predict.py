@@ -52,7 +52,7 @@ def predict(
     the others are scored, and the exit code is 1.
     """
     from acula_edge.artifact import Artifact, ArtifactKind
-    from acula_edge.bench.folder import tasks_of
+    from acula_edge.bench.folder import rules_of, tasks_of
     from acula_edge.bench.scoring import GraphScorer
     from acula_edge.bench.systems import graph_of
     from acula_edge.commands.files import audio_files
@@ -90,16 +90,6 @@ def _score(file: Path, scorer: GraphScorer, tasks: Sequence[Task], rules: Decisi
     return _Scored(file, columns.values(tasks, rules.calibrated(tasks, logits)), said)
 
 
-def rules_of(model: Artifact) -> Decisions:
-    """The bundle's frozen rules; one that an adaptation changed has none, and its logits stay as they are."""
-    from acula_edge.bench.folder import tasks_of
-    from acula_edge.evidence.decisions import Decisions
-
-    if model.has("thresholds.json"):
-        return Decisions.model_validate(model.read_json("thresholds.json"))
-    return Decisions.without_rules(tasks_of(model))
-
-
 @contextlib.contextmanager
 def _stream(out: Path | None) -> Iterator[TextIO]:
     if out is None:
@@ -111,7 +101,7 @@ def _stream(out: Path | None) -> Iterator[TextIO]:
 
 def _write_csv(stream: TextIO, model: Artifact, scored: Sequence[_Scored], failed: Sequence[_Failed]) -> None:
     from acula_edge.bench import columns
-    from acula_edge.bench.folder import tasks_of
+    from acula_edge.bench.folder import rules_of, tasks_of
 
     del failed  # a person reads them on stderr
     writer = csv.writer(stream, lineterminator="\n")

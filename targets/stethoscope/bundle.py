@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from acula_edge.artifact import write_json
@@ -89,6 +88,8 @@ def _loudest(clip: NDArray[np.int16], size: int) -> NDArray[np.int16]:
 
 
 def _documents(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -> dict[str, str]:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # the base install verifies without it
+
     templates = Environment(
         loader=PackageLoader("targets.stethoscope", "files"),
         undefined=StrictUndefined,

@@ -59,6 +59,22 @@ def test_auroc_is_that_of_the_runtime_alone(
     assert system.tasks[task.name].value == pytest.approx(by_hand, abs=1e-9)
 
 
+def test_the_bundles_decisions_are_measured(found: FolderBench, mini_bundle: Artifact) -> None:
+    rules = {own["task"]: own for own in mini_bundle.read_json("thresholds.json")["tasks"]}
+    assert {point.system for point in found.result.operating} == {"student", "int8_pte", "int8_tflite"}
+    column = 0
+    for task in found.tasks:
+        own, points = rules[task.name], [p for p in found.result.operating if p.task == task.name]
+        rows, labels = found.cohort.rows(task.name), found.cohort.labels(task.name)
+        assert bool(points) == (own["rule"] is not None and len(set(labels.tolist())) == 2)
+        for point in points:
+            logits = found.logits[point.system][rows, column]
+            said = 1 / (1 + np.exp(-logits / own["temperature"])) >= own["rule"]["threshold"]
+            assert point.sensitivity.value == pytest.approx(said[labels == 1].mean())
+            assert point.specificity.value == pytest.approx((~said[labels == 0]).mean())
+        column += task.n_logits
+
+
 def test_the_builds_own_folder_is_recognised(
     found: FolderBench, mini_bundle: Artifact, mini_folder: Path, tmp_path: Path
 ) -> None:
