@@ -16,9 +16,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, digest_of, work_dir
 from acula_edge.bench.config import BenchConfig
@@ -31,6 +31,7 @@ from acula_edge.teacher.config import TeacherConfig
 from distill.config import DistillConfig
 from quantize.config import QuantizeConfig
 from targets.config import TargetConfig
+from targets.table import target
 
 _KEY_CHARACTERS = 16  # of a key in a folder's name
 _POLL_S = 0.2
@@ -58,6 +59,15 @@ class BuildConfig(BaseModel):
     quantize: QuantizeConfig = QuantizeConfig()
     target: TargetConfig = TargetConfig()
     bench: BenchConfig = BenchConfig()
+
+    @model_validator(mode="after")
+    def _scheme_is_for_the_target(self) -> Self:
+        if target(self.target.name).integer_only and not self.quantize.integer_only:
+            raise UsageError(
+                f"target {self.target.name} has INT8 kernels alone; in the section quantize make "
+                "scheme.tflite static, scheme.float_modules empty and tuning.max_float_layers 0"
+            )
+        return self
 
     @classmethod
     def load(cls, file: Path | None, target: str | None, seed: int | None) -> BuildConfig:

@@ -28,6 +28,7 @@ PACKAGES = [
     "litert-torch",
     "ai-edge-litert",
     "ai-edge-quantizer",
+    "neural-compressor",
     "scikit-learn",
     "optuna",
 ]
@@ -53,12 +54,15 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.STUDENT: (
         "acula_edge/data",
         "acula_edge/checkpoint.py",
+        "acula_edge/ema.py",
         "acula_edge/encoders",
         "acula_edge/students",
         "distill",
     ),
     ArtifactKind.QUANTIZED: (
         "acula_edge/data",
+        "acula_edge/checkpoint.py",
+        "acula_edge/ema.py",
         "acula_edge/evidence",
         "acula_edge/students",
         "acula_edge/runtime",
@@ -77,6 +81,7 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.SEARCH: (
         "acula_edge/data",
         "acula_edge/checkpoint.py",
+        "acula_edge/ema.py",
         "acula_edge/evidence",
         "acula_edge/encoders",
         "acula_edge/students",

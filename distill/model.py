@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from acula_edge.data.metrics import logit_slices
 from acula_edge.data.tasks import Task
+from acula_edge.ema import Ema
 from acula_edge.students.student import Student
 from distill import losses
 from distill.batches import Batch
 from distill.config import DistillConfig, Precision
-from distill.ema import Ema
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,8 @@ from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from quantize.ops import OpTable, Steps, pte_ops
+from quantize.scheme import STATIC, Scheme, SchemeConfig
+from quantize.sites import Ranges, exported, observed_nodes
 from quantize.xnnpack import FusedReLU6Quantizer
 
 
@@ -24,15 +25,32 @@ class Lowered:
     ops: OpTable
 
 
-def quantise(network: nn.Module, features: Tensor) -> GraphModule:
-    """INT8 network (float at its border), its ranges measured on `features` (n, 1, n_mels, n_frames)."""
-    exported = torch.export.export(network, (features[:1],)).module()
-    prepared = prepare_pt2e(exported, FusedReLU6Quantizer())
+def quantise(
+    network: nn.Module,
+    features: Tensor,
+    scheme: SchemeConfig = STATIC,
+    ranges: Ranges | None = None,
+) -> GraphModule:
+    """INT8 network, float at its border.
+
+    The activations' ranges are those of `ranges`, by site; without them, all that the network computes of
+    `features` (n, 1, n_mels, n_frames).
+    """
+    prepared = prepare_pt2e(exported(network, features), FusedReLU6Quantizer(scheme))
     with torch.no_grad():
-        for index in range(len(features)):
+        # One clip is enough to measure the weights.
+        for index in range(1 if ranges else len(features)):
             prepared(features[index : index + 1])
+    if ranges and scheme.pte is Scheme.STATIC:
+        _fix(prepared, ranges)
     quantised: GraphModule = convert_pt2e(prepared)
     return quantised
+
+
+def _fix(prepared: GraphModule, ranges: Ranges) -> None:
+    for node, observer in observed_nodes(prepared):
+        observer.min_val.fill_(ranges[node.name].low)
+        observer.max_val.fill_(ranges[node.name].high)
 
 
 def lower(module: nn.Module, **examples: Tensor) -> Lowered:
@@ -41,17 +59,26 @@ def lower(module: nn.Module, **examples: Tensor) -> Lowered:
     Each keyword names a method and gives its example, which must be contiguous; methods share their
     weights in the file. The op table is that of the method `forward`.
     """
-    exported = {name: torch.export.export(module, (example,)) for name, example in examples.items()}
-    lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
-    ops = pte_ops(exported["forward"].graph, lowered.exported_program("forward").graph_module)
+    programs = {name: torch.export.export(module, (example,)) for name, example in examples.items()}
+    lowered = to_edge_transform_and_lower(programs, partitioner=[XnnpackPartitioner()])
+    ops = pte_ops(programs["forward"].graph, lowered.exported_program("forward").graph_module)
     return Lowered(lowered.to_executorch().buffer, ops)
 
 
 def border_steps(quantised: GraphModule) -> dict[str, Steps]:
-    """Scale and zero point of the INT8 tensors behind features, embedding and logits."""
+    """Scale and zero point of the INT8 tensors behind features, embedding and logits, where there are."""
     (features,) = (node for node in quantised.graph.nodes if node.op == "placeholder")
     (output,) = (node for node in quantised.graph.nodes if node.op == "output")
-    quantised_features = next(user for user in features.users if "quantize" in str(user.target))
-    results: Sequence[Node] = output.args[0]
-    ends = {"features": quantised_features, **dict(zip(("embedding", "logits"), results, strict=True))}
-    return {name: Steps(float(node.args[1]), int(node.args[2])) for name, node in ends.items()}
+    ends = {
+        "features": next(iter(features.users)),
+        **dict(zip(("embedding", "logits"), output.args[0], strict=True)),
+    }
+    grids = {name: node.args[1:3] for name, node in ends.items() if _is_static_step(node)}
+    return {name: Steps(float(scale), int(zero)) for name, (scale, zero) in grids.items()}
+
+
+def _is_static_step(node: Node) -> bool:
+    return node.target in (
+        torch.ops.quantized_decomposed.quantize_per_tensor.default,
+        torch.ops.quantized_decomposed.dequantize_per_tensor.default,
+    )

@@ -2,7 +2,7 @@
 
 `graph.safetensors` holds every tensor that the graph reads, by the node that reads it (`read.NODE`), and
 the grid of every node that rounds or reads a rounding (`grid.NODE`: scale, zero point). Its structure
-follows from the student.
+follows from the student and the scheme, whose JSON is the tensor `scheme`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -19,19 +20,21 @@ from acula_edge.errors import ArtifactError
 from acula_edge.students.student import Student
 from quantize import executorch
 from quantize.layers import attribute, is_call
+from quantize.scheme import SchemeConfig
 
 GRAPH = "graph.safetensors"
-_READ, _GRID = "read.", "grid."
+_READ, _GRID, _SCHEME = "read.", "grid.", "scheme"
 
 
-def save_graph(quantised: GraphModule, folder: Path) -> None:
+def save_graph(quantised: GraphModule, scheme: SchemeConfig, folder: Path) -> None:
     """Write `graph.safetensors`; equal graphs give equal bytes."""
     tensors = {f"{_READ}{node.name}": attribute(quantised, node).contiguous() for node in _reading(quantised)}
     tensors |= {
         f"{_GRID}{node.name}": torch.tensor(node.args[1:3], dtype=torch.float64)
         for node in _rounding(quantised)
     }
-    save_file(tensors, folder / GRAPH)
+    text = scheme.model_dump_json().encode()
+    save_file({**tensors, _SCHEME: torch.tensor(list(text), dtype=torch.uint8)}, folder / GRAPH)
 
 
 def load_graph(student: Student, path: Path) -> GraphModule:
@@ -41,10 +44,11 @@ def load_graph(student: Student, path: Path) -> GraphModule:
     """
     try:
         tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
+        scheme = SchemeConfig.model_validate_json(bytes(tensors.pop(_SCHEME).tolist()))
+    except (SafetensorError, OSError, KeyError, ValidationError) as error:
         raise ArtifactError(f"{path} can not be read ({error}); build it again") from None
     silence = torch.zeros(1, 1, student.n_mels, student.n_frames)
-    quantised = executorch.quantise(student, silence)  # its ranges are replaced
+    quantised = executorch.quantise(student, silence, scheme)  # its ranges are replaced
     _restore(quantised, tensors, path)
     return quantised
 

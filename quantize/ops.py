@@ -28,8 +28,9 @@ class OpTable:
 
     `before` counts the graph that went in; `delegated` and `undelegated` the operators that the delegate
     (XNNPACK) took and left, in `delegates` partitions. `int8` and `floating` count the operators of
-    the final graph by the type that they compute in; for a .pte, where XNNPACK fuses a convolution with
-    the quantisation around it, they are those of the convolutions and linear layers.
+    the final graph by the type that they compute in (16-bit activations count as `int8`); for a .pte,
+    where XNNPACK fuses a convolution with the quantisation around it, they are those of the convolutions
+    and linear layers.
     """
 
     before: Counts
@@ -45,6 +46,8 @@ class OpTable:
 
 
 _WEIGHTED = ("conv1d", "conv2d", "linear")  # aten operators that have a weight
+_INTEGERS = (np.int8, np.int16)
+_NETWORK = "_network"  # the student in the modules of `graphs`, part of its tensors' names
 _PLUMBING = ("getitem", "executorch_call_delegate")
 
 
@@ -80,35 +83,45 @@ def tflite_ops(float_model: Path, model: Path) -> OpTable:
     ops, delegates = _split_delegates(final)
     left = _outside(final, ops, delegates)
     dtypes = {tensor["index"]: tensor["dtype"] for tensor in final.get_tensor_details()}
-    is_int8 = [dtypes[int(op["outputs"][0])] == np.int8 for op in ops]
+    integer = [_is_integer(op, dtypes) for op in ops]
     return OpTable(
         before=_count(op["op_name"] for op in before),
         delegates=len(delegates),
         delegated=_count(op["op_name"] for op in ops if op["index"] not in left),
         undelegated=_count(op["op_name"] for op in ops if op["index"] in left),
-        int8=_count(op["op_name"] for op, int8 in zip(ops, is_int8, strict=True) if int8),
-        floating=_count(op["op_name"] for op, int8 in zip(ops, is_int8, strict=True) if not int8),
+        int8=_count(op["op_name"] for op, counted in zip(ops, integer, strict=True) if counted),
+        floating=_count(op["op_name"] for op, counted in zip(ops, integer, strict=True) if not counted),
     )
 
 
 def tflite_steps(model: Path) -> dict[str, Steps]:
-    """Scale and zero point of the INT8 tensors behind the features and the outputs of an INT8 .tflite."""
+    """Scale and zero point of the integer tensors behind the features and the outputs of a .tflite.
+
+    A tensor that stays float has none.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(model), num_threads=1)
     interpreter.allocate_tensors()
-    grids = {
-        tensor["index"]: Steps(float(tensor["quantization"][0]), int(tensor["quantization"][1]))
-        for tensor in interpreter.get_tensor_details()
-    }
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     ops, _ = _split_delegates(interpreter)
-    first = next(op for op in ops if op["op_name"] == "QUANTIZE")
     behind = {int(op["outputs"][0]): int(op["inputs"][0]) for op in ops if op["op_name"] == "DEQUANTIZE"}
     outputs = interpreter.get_signature_runner().get_output_details()
-    return {
-        "features": grids[int(first["outputs"][0])],
-        **{name: grids[behind[details["index"]]] for name, details in sorted(outputs.items())},
-    }
+    ends = {name: behind.get(details["index"]) for name, details in sorted(outputs.items())}
+    first = next((op for op in ops if op["op_name"] == "QUANTIZE"), None)
+    # With a stem in float, the first tensor on a grid is one of the network's own.
+    if first and _NETWORK not in tensors[int(first["inputs"][0])]["name"]:
+        ends = {"features": int(first["outputs"][0]), **ends}
+    grids = {name: tensors[index]["quantization"] for name, index in ends.items() if index is not None}
+    return {name: Steps(float(scale), int(zero)) for name, (scale, zero) in grids.items()}
+
+
+def _is_integer(op: dict[str, Any], dtypes: dict[int, Any]) -> bool:
+    """Whether an op of a .tflite computes with integers: it puts them out, or takes its weights as such."""
+    if dtypes[int(op["outputs"][0])] in _INTEGERS:
+        return True
+    weight = int(op["inputs"][1]) if len(op["inputs"]) > 1 else -1
+    return op["op_name"] != "DEQUANTIZE" and dtypes.get(weight) == np.int8
 
 
 def _outside(interpreter: Any, ops: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> set[int]:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, work_dir
 from acula_edge.contract import AudioContract
 from acula_edge.data.dataset import Dataset
-from acula_edge.data.recording import Split
-from acula_edge.data.spread import spread_clips
+from acula_edge.data.spread import Clips
 from acula_edge.environment import environment, key_of
 from acula_edge.progress import say
 from acula_edge.runtime.divert import divert_output
 from acula_edge.students.space import TextSpace
+from quantize.choice import choose_clips
 from quantize.config import QuantizeConfig
 from quantize.fidelity import Sources
 from quantize.proof import OPS, prove
 
+if TYPE_CHECKING:
+    from quantize.tuning import Tuned
+
+CALIBRATION = "calibration.json"
 _LOG = "converters.log"
 _REJECTED = "rejected"
 
@@ -28,7 +34,8 @@ _REJECTED = "rejected"
 class QuantizeInputs:
     """The float student, and the Dataset with the calibration and parity clips.
 
-    `teacher` knows the reports of the validation recordings, which no student keeps.
+    `teacher` knows the reports of the validation recordings, which no student keeps, and its embeddings may
+    choose the calibration clips.
     """
 
     student: Artifact
@@ -46,7 +53,8 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     """Write the Quantized artifact.
 
     Raises ContractError if student and Dataset disagree on the front end, and GateError if a bound of
-    the proof is missed: the files are then kept for a look, beside `out`.
+    the proof is missed: the files are then kept for a look, beside `out`. A run that was killed while it
+    tuned or trained goes on from there.
     """
     from acula_edge.students.float_files import hand_on
     from acula_edge.students.store import load_student
@@ -55,17 +63,22 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     dataset = Dataset.open(inputs.dataset)
     dataset.contract.require_equal(contract, "the student")
     student = load_student(inputs.student)
-    calibration = spread_clips(dataset, Split.TRAIN, config.calibration_clips, config.seed)
+    choice, count = config.calibration.choice, config.calibration_clips
+    calibration = choose_clips(choice, dataset, inputs.teacher, count, config.seed)
     work = work_dir(out)
     work.mkdir(parents=True, exist_ok=True)
     with ArtifactWriter(out) as writer:
-        say("quantize: converting to .pte, .tflite and .onnx")
         with _converting(work / _LOG):
             from quantize.export import export_all
             from quantize.graph_file import save_graph
+            from quantize.preparation import Preparation
 
-            exported = export_all(student, calibration.pcm, contract, writer.path)
-            save_graph(exported.quantised, writer.path)
+        tuned = Preparation(config, dataset, student, calibration, work).run()
+        _write_grids(tuned, calibration, writer)
+        say("quantize: converting to .pte, .tflite and .onnx")
+        with _converting(work / _LOG):
+            exported = export_all(student, tuned.prepared, calibration.pcm, contract, writer.path)
+            save_graph(exported.quantised, tuned.prepared.scheme, writer.path)
         hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
         space = TextSpace.open(inputs.student)
@@ -73,6 +86,21 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
         prove(config, dataset, sources, writer, work / _REJECTED)
         description = _describe(config, inputs, contract).model_copy(update={"tensors": exported.tensors})
         return writer.commit(description)
+
+
+def _write_grids(tuned: Tuned, clips: Clips, writer: ArtifactWriter) -> None:
+    """`calibration.json`: clips, choices, what each tensor held, and what QAT did; `tuning.jsonl`."""
+    prepared = tuned.prepared
+    found = {
+        **tuned.calibration.model_dump(mode="json"),
+        "scheme": prepared.scheme.model_dump(mode="json"),
+        "clips": list(clips.recordings),
+        "tensors": prepared.outliers,
+        "qat": prepared.training.to_json() if prepared.training else None,
+    }
+    writer.write_json(CALIBRATION, found)
+    if tuned.trials is not None:
+        shutil.copyfile(tuned.trials, writer.path / tuned.trials.name)
 
 
 @contextlib.contextmanager

@@ -15,13 +15,17 @@ from targets.stethoscope.cores import CORES, Core
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of device: its runtimes, the model files it takes, and what writes the rest of its bundle."""
+    """A kind of device: its runtimes, the model files it takes, and what writes the rest of its bundle.
+
+    `integer_only`: its kernels take INT8 alone, so that no other scheme and no layer in float is for it.
+    """
 
     name: str
     description: str
     runtimes: tuple[Runtime, ...]
     files: tuple[str, ...]
     write: Callable[[Facts, Path], None]
+    integer_only: bool = False
 
 
 def target(name: str) -> Target:
@@ -60,6 +64,7 @@ TARGETS: dict[str, Target] = {
                 runtimes=(Runtime.TFLITE, Runtime.ONNX),
                 files=("model.tflite", "model_pcm.tflite", "model.onnx"),
                 write=partial(_stethoscope, core),
+                integer_only=True,
             )
             for core in CORES.values()
         ),

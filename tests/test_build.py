@@ -223,6 +223,7 @@ def test_two_builds_in_one_work_folder_are_refused(undisturbed: Path, config_fil
         ("[teachers]\n", "teachers is not a key of this section"),
         ("[distill]\nepochs = 0\n", "distill.epochs"),
         ("[teacher\n", "not valid TOML"),
+        ('[quantize.scheme]\npte = "weight-only"\n', "weight-only is not for .pte"),
     ],
 )
 def test_wrong_config_is_a_sentence_and_exit_2(tmp_path: Path, text: str, words: str) -> None:
@@ -233,6 +234,19 @@ def test_wrong_config_is_a_sentence_and_exit_2(tmp_path: Path, text: str, words:
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["wrong.toml"]
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [("scheme", {"tflite": "dynamic"}), ("scheme", {"float_modules": ["head"]}), ("tuning", {})],
+)
+def test_a_target_with_int8_kernels_alone_refuses_other_schemes(
+    section: str, values: dict[str, object]
+) -> None:
+    quantize = {section: values}
+    assert BuildConfig.model_validate({"quantize": quantize})  # a phone takes them
+    with pytest.raises(UsageError, match="stethoscope-m4 has INT8 kernels alone"):
+        BuildConfig.model_validate({"target": {"name": "stethoscope-m4"}, "quantize": quantize})
 
 
 def test_unknown_target_names_the_known_ones_before_any_work(tmp_path: Path, config_file: Path) -> None:

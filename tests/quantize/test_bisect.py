@@ -26,6 +26,7 @@ from quantize.bisect import bisect, first_fault
 from quantize.graph_file import GRAPH, load_graph, save_graph
 from quantize.layers import layers_of
 from quantize.pte_layers import read_pte
+from quantize.scheme import STATIC
 from quantize.tflite_layers import TfliteGraph
 from tests.quantize.conftest import Graph
 
@@ -170,12 +171,12 @@ def test_planted_faults_are_found_where_they_are(copy: Path, clip: np.ndarray, f
 
 
 def test_the_graph_file_gives_the_graph_back(graph: Graph, tmp_path: Path) -> None:
-    save_graph(graph.quantised, tmp_path)
+    save_graph(graph.quantised, STATIC, tmp_path)
     again = load_graph(graph.student, tmp_path / GRAPH)
     for one, other in zip(graph.quantised(graph.features[:1]), again(graph.features[:1]), strict=True):
         assert torch.equal(one, other)
     (tmp_path / "again").mkdir()
-    save_graph(again, tmp_path / "again")
+    save_graph(again, STATIC, tmp_path / "again")
     assert (tmp_path / "again" / GRAPH).read_bytes() == (tmp_path / GRAPH).read_bytes()
 
 

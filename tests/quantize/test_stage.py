@@ -38,7 +38,15 @@ MODELS = (
     "model_pcm.pte",
     "model_pcm.tflite",
 )
-EVIDENCE = ("ops.json", "parity.json", "fidelity.json", "thresholds.json", "gates.json", "graph.safetensors")
+EVIDENCE = (
+    "calibration.json",
+    "ops.json",
+    "parity.json",
+    "fidelity.json",
+    "thresholds.json",
+    "gates.json",
+    "graph.safetensors",
+)
 CONVOLUTIONS, LINEARS = 15, 2  # of the student
 
 
@@ -138,6 +146,20 @@ def test_golden_op_counts(mini_quantized: Artifact) -> None:
     assert (pcm["delegates"], pcm["undelegated"]) == (1, {"CAST": 1})
 
 
+def test_calibration_tells_what_each_tensor_held(mini_quantized: Artifact, mini_dataset: Artifact) -> None:
+    found = mini_quantized.read_json("calibration.json")
+    dataset = Dataset.open(mini_dataset)
+    assert set(found["clips"]) <= {recording.id for recording in dataset.of(Split.TRAIN)}
+    tensors = {entry["tensor"]: entry for entry in found["tensors"]}
+    assert len(tensors) == 1 + CONVOLUTIONS + 1 + LINEARS  # features, convolutions, mean, linear layers
+    pcm = spread_clips(dataset, Split.TRAIN, 64, seed=0).pcm
+    features = log_mel(pcm, dataset.contract)
+    heard = tensors["features"]
+    assert (heard["min"], heard["max"]) == (features.min(), features.max())
+    assert heard["quantiles"]["0.99"] == pytest.approx(np.quantile(features, 0.99), abs=0.01)
+    assert {entry["outside"] for entry in tensors.values()} == {0.0}  # min-max leaves nothing outside
+
+
 def test_tensors_name_shape_type_and_grid(mini_quantized: Artifact) -> None:
     tensors = {spec.name: spec for spec in mini_quantized.manifest.tensors}
     assert {name.split(":")[0] for name in tensors} == set(MODELS)
@@ -220,7 +242,9 @@ print(run(config, inputs, Path({str(tmp_path / "again")!r})).digest)
 def _exported_before(quantized: Artifact, swap: dict[str, str], quantised: GraphModule) -> object:
     """Stands for the converters: files made before, some of them under another's name."""
 
-    def export_all(_student: object, _pcm: object, _contract: object, folder: Path) -> object:
+    def export_all(
+        _student: object, _prepared: object, _pcm: object, _contract: object, folder: Path
+    ) -> object:
         from quantize.export import Exported
 
         for name in MODELS:

@@ -32,8 +32,10 @@ class Ema(nn.Module, Generic[Network]):
         """Take in the network's weights after a step."""
         done = int(self.steps)
         share = 1.0 - min(self._decay, (1 + done) / (10 + done))
-        own = self.shadow.state_dict().values()
-        for average, value in zip(own, network.state_dict().values(), strict=True):
+        averages = self.shadow.state_dict()
+        # By name: the copy of a traced graph has its own order.
+        for name, value in network.state_dict().items():
+            average = averages[name]
             if average.is_floating_point():
                 average.lerp_(value, share)
             else:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from distill.ema import Ema
+from acula_edge.ema import Ema
 
 
 def _walk(decay: float, steps: int) -> tuple[Ema[nn.Module], list[dict[str, np.ndarray]], nn.Module]:
