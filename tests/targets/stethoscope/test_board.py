@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from acula_edge.artifact import Artifact
+from acula_edge.bench.systems import graphs_in
 from acula_edge.errors import GateError, ToolError
 from acula_edge.runtime.golden import verify_bundle
 from acula_edge.runtime.runner import Runtime
@@ -134,6 +135,7 @@ def test_the_bundle_is_whole_and_its_runtimes_agree(bundle: Artifact, tmp_path: 
     assert bundle.verify() == []
     assert all(check.passed for check in verify_bundle(bundle, (Runtime.TFLITE, Runtime.ONNX)))
     assert core_of(bundle) is M4
+    assert [graph.file for graph in graphs_in(bundle)] == ["model.onnx", "model_pcm.tflite"]
     program = compile_host(bundle.path, "gcc", tmp_path / "test")
     code, values, failures = run_host(program, bundle.path / "test")
     assert code == 0, failures
@@ -150,10 +152,13 @@ def test_documents_say_what_was_not_checked(bundle: Artifact) -> None:
 
 
 @board
-def test_the_makefile_builds_and_runs(bundle: Artifact, tmp_path: Path) -> None:
+def test_the_makefile_and_the_cmake_file_build(bundle: Artifact, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(bundle.path, tmp_path / "copy"))
     for rule in ("host-test", "test"):
         done = subprocess.run(["make", rule], cwd=copy, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    for command in (["cmake", "-S", ".", "-B", "cmake"], ["cmake", "--build", "cmake"]):
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     flags = [*M4.flags, "-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-Iinclude"]
     command = [COMPILER, *flags, "-c", "example/main.c", "-o", "main.o"]
