@@ -31,6 +31,7 @@ from acula_edge.build import BuildConfig, make
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
 from acula_edge.environment import environment
+from acula_edge.evidence.decisions import Decisions
 from acula_edge.frontend import log_mel
 from acula_edge.progress import say
 from acula_edge.runtime.divert import divert_output
@@ -40,7 +41,7 @@ from quantize import litert
 from quantize.graphs import NamedFeatures
 from targets.facts import Labels
 from targets.stethoscope.bundle import golden_test
-from targets.stethoscope.cores import CORES, Core
+from targets.stethoscope.cores import COMPILER, CORES, EMULATOR, Core
 from targets.stethoscope.emulator import build_test, run_test, size_of
 from targets.stethoscope.frontend import features
 from targets.stethoscope.library import Excerpt, Firmware, library_files, make_firmware, shipped_files
@@ -50,7 +51,7 @@ from targets.stethoscope.reference import Answers, reference_answers
 RESULT = Path(__file__).parent / "results" / "firmware.json"
 TFLM = Path(__file__).with_name("firmware_tflm.py")
 WORK = Path(".acula-edge") / "firmware"
-STUDENTS = ("tiny", "small", "tiny-streaming")
+STUDENTS = ("tiny", "tiny-streaming", "small")
 BACK_ENDS: dict[str, tuple[str, ...]] = {"plain C": ("-DACULA_PORTABLE",), "tuned": ()}
 CLIPS, CALIBRATION, SEED = 208, 128, 0
 
@@ -62,19 +63,17 @@ def main(folder: Path, tflm_python: str | None) -> None:
     dataset = Dataset.open(make(BuildConfig(), folder, WORK, ArtifactKind.DATASET))
     calibration = _clips(dataset, (Split.TRAIN,), CALIBRATION)
     clips = _clips(dataset, (Split.TRAIN, Split.VAL), CLIPS)
-    found = {name: _student(name, dataset, calibration, clips, tflm_python) for name in STUDENTS}
-    contract = dataset.contract
-    write_json(
-        RESULT,
-        {
+    found: dict[str, Any] = {}
+    for name in STUDENTS:
+        found[name] = _student(name, dataset, calibration, clips, tflm_python)
+        result = {
             "clips": len(clips),
-            "clip_seconds": contract.clip_seconds,
-            "hop_seconds": contract.hop_samples / contract.sample_rate_hz,
+            "clip_seconds": dataset.contract.clip_seconds,
             "students": found,
-            "tools": {name: _version(name) for name in ("arm-none-eabi-gcc", "qemu-system-arm")},
+            "tools": {tool: _version(tool) for tool in (COMPILER, EMULATOR)},
             "environment": environment(),
-        },
-    )
+        }
+        write_json(RESULT, result)
 
 
 def _clips(dataset: Dataset, splits: tuple[Split, ...], count: int) -> Pcm:
@@ -100,7 +99,8 @@ def _student(
             n_logits=network.logits.size_bytes,
             simulated=dataset.simulated,
         )
-        firmware = make_firmware(network, dataset.contract, labels, environment()["acula-edge"])
+        rules = Decisions.without_rules(dataset.tasks)
+        firmware = make_firmware(network, dataset.contract, labels, rules, environment()["acula-edge"])
         made = features(clips, dataset.contract, firmware.tables)
         answers = reference_answers(model, network, made)
         exact = log_mel(clips, dataset.contract) / network.features.grid.scale

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.contract import AudioContract
+from acula_edge.evidence.decisions import Decisions
 from targets.facts import Labels, label_rows
 from targets.stethoscope.c_text import array, defines, quoted
 from targets.stethoscope.frontend import Tables, make_tables, radix_2_first
@@ -16,6 +17,7 @@ from targets.stethoscope.hops import Hops, hops_of
 from targets.stethoscope.memory import MemoryPlan, plan_memory
 from targets.stethoscope.network import Grid, Mean, Network
 from targets.stethoscope.network_c import NetworkSource, network_source
+from targets.stethoscope.rules import limits_of, rules_c
 
 _ONE = 32768  # of a probability
 _PUBLIC = ("acula.h", "acula_config.h", "acula_frontend.h", "acula_kernels.h")
@@ -47,11 +49,17 @@ class Firmware:
     contract: AudioContract
     tables: Tables
     labels: Labels
+    decisions: Decisions
     version: str
 
 
 def make_firmware(
-    network: Network, contract: AudioContract, labels: Labels, version: str, hops: Hops | None = None
+    network: Network,
+    contract: AudioContract,
+    labels: Labels,
+    decisions: Decisions,
+    version: str,
+    hops: Hops | None = None,
 ) -> Firmware:
     """Plan and generate; hop by hop where the network allows it, or as `hops` says.
 
@@ -60,7 +68,8 @@ def make_firmware(
     hops = hops or hops_of(network)
     plan = plan_memory(hops)
     tables = make_tables(contract, network.features.grid)
-    return Firmware(network, hops, plan, network_source(hops, plan), contract, tables, labels, version)
+    source = network_source(hops, plan)
+    return Firmware(network, hops, plan, source, contract, tables, labels, decisions, version)
 
 
 def library_files(firmware: Firmware, excerpt: Excerpt) -> dict[str, str]:
@@ -70,6 +79,7 @@ def library_files(firmware: Firmware, excerpt: Excerpt) -> dict[str, str]:
         "acula_network.c": firmware.source.text,
         "acula_tables.c": _tables(firmware.tables),
         "acula_labels.c": _labels(firmware),
+        "acula_rules.c": _rules(firmware),
         "acula_golden.c": _golden(excerpt),
     }
     texts = {**shipped_files("c"), **generated}
@@ -176,6 +186,11 @@ def _labels(firmware: Firmware) -> str:
         array("acula_exponentials", np.rint(exponentials).astype(np.uint16), static=False),
     )
     return "\n".join(parts)
+
+
+def _rules(firmware: Firmware) -> str:
+    logits = firmware.network.logits
+    return rules_c(limits_of(firmware.decisions, firmware.labels, logits.grid), logits.size_bytes)
 
 
 def _golden(excerpt: Excerpt) -> str:
