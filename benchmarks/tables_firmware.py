@@ -38,8 +38,8 @@ def _text(found: dict[str, Any]) -> Iterator[str]:
         if student["tflm_arena_bytes"]
     )
     yield (
-        f"Untrained students, {found['clips']} real clips, from samples to result, on emulated boards: {wrong} of {values} INT8 "
-        f"values differ from LiteRT's reference kernels. Features are {most:g} step off the reference front "
+        f"Untrained students, {found['clips']} real clips, from samples to result, on emulated boards: "
+        f"{wrong} of {values} INT8 values differ from LiteRT's reference kernels. Features are {most:g} step off the reference front "
         f"end at most, in {100 * off:.3f} % of all ([how](benchmarks/firmware.py), [all "
         "figures](benchmarks/results/firmware.json))."
     )
