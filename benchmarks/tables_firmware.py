@@ -39,9 +39,9 @@ def _text(found: dict[str, Any]) -> Iterator[str]:
     )
     yield (
         f"Untrained students, {found['clips']} real clips, from samples to result, on emulated boards: "
-        f"{wrong} of {values} INT8 values differ from LiteRT's reference kernels. Features are {most:g} step off the reference front "
-        f"end at most, in {100 * off:.3f} % of all ([how](benchmarks/firmware.py), [all "
-        "figures](benchmarks/results/firmware.json))."
+        f"{wrong} of {values} INT8 values differ from LiteRT's reference kernels. "
+        f"Features are {most:g} step off the reference front end at most, in {100 * off:.3f} % of all "
+        "([how](benchmarks/firmware.py), [all figures](benchmarks/results/firmware.json))."
     )
     if arenas:
         yield ""
