@@ -49,7 +49,8 @@ def write(facts: Facts, folder: Path, core: Core) -> None:
     Raises ArtifactError for a student with an operator that the C code does not have.
     """
     network = read_network(folder / MODEL)
-    firmware = make_firmware(network, facts.contract, facts.labels, facts.versions["acula-edge"])
+    version = facts.versions["acula-edge"]
+    firmware = make_firmware(network, facts.contract, facts.labels, facts.decisions, version)
     sounds = _sounds(firmware, folder)
     for path, text in library_files(firmware, sounds.excerpt).items():
         _write(folder / path, text)
@@ -103,6 +104,7 @@ def _documents(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -
         "contract": facts.contract,
         "labels": facts.labels,
         "rows": label_rows(facts.labels),
+        "decisions": facts.decisions.tasks,
         "core": core,
         "plan": firmware.plan,
         "source": firmware.source,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.contract import AudioContract
+from acula_edge.evidence.decisions import Decisions
 from targets.facts import Labels, label_rows
 from targets.stethoscope.c_text import array, defines, quoted
 from targets.stethoscope.frontend import Tables, make_tables, radix_2_first
@@ -16,10 +17,13 @@ from targets.stethoscope.hops import Hops, hops_of
 from targets.stethoscope.memory import MemoryPlan, plan_memory
 from targets.stethoscope.network import Grid, Mean, Network
 from targets.stethoscope.network_c import NetworkSource, network_source
+from targets.stethoscope.rules import limits_of, rules_c
 
 _ONE = 32768  # of a probability
 _PUBLIC = ("acula.h", "acula_config.h", "acula_frontend.h", "acula_kernels.h")
 _STEPS = np.arange(256)
+
+Defines = tuple[tuple[str, object], ...]
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,17 @@ class Firmware:
     contract: AudioContract
     tables: Tables
     labels: Labels
+    decisions: Decisions
     version: str
 
 
 def make_firmware(
-    network: Network, contract: AudioContract, labels: Labels, version: str, hops: Hops | None = None
+    network: Network,
+    contract: AudioContract,
+    labels: Labels,
+    decisions: Decisions,
+    version: str,
+    hops: Hops | None = None,
 ) -> Firmware:
     """Plan and generate; hop by hop where the network allows it, or as `hops` says.
 
@@ -58,7 +68,8 @@ def make_firmware(
     hops = hops or hops_of(network)
     plan = plan_memory(hops)
     tables = make_tables(contract, network.features.grid)
-    return Firmware(network, hops, plan, network_source(hops, plan), contract, tables, labels, version)
+    source = network_source(hops, plan)
+    return Firmware(network, hops, plan, source, contract, tables, labels, decisions, version)
 
 
 def library_files(firmware: Firmware, excerpt: Excerpt) -> dict[str, str]:
@@ -68,6 +79,7 @@ def library_files(firmware: Firmware, excerpt: Excerpt) -> dict[str, str]:
         "acula_network.c": firmware.source.text,
         "acula_tables.c": _tables(firmware.tables),
         "acula_labels.c": _labels(firmware),
+        "acula_rules.c": _rules(firmware),
         "acula_golden.c": _golden(excerpt),
     }
     texts = {**shipped_files("c"), **generated}
@@ -81,46 +93,8 @@ def shipped_files(folder_name: str) -> dict[str, str]:
 
 
 def _config(firmware: Firmware, excerpt: Excerpt) -> str:
-    contract, network, plan = firmware.contract, firmware.network, firmware.plan
-    embedding, logits, hops = network.embedding, network.logits, firmware.hops
-    steps = (1, contract.n_mels) if hops.turned else (hops.frames, 1)
     sizes = defines(
-        (
-            ("ACULA_VERSION", quoted(firmware.version)),
-            ("ACULA_SAMPLE_RATE_HZ", contract.sample_rate_hz),
-            ("ACULA_CLIP_SAMPLES", contract.clip_samples),
-            ("ACULA_WINDOW_SAMPLES", contract.window_samples),
-            ("ACULA_HOP_SAMPLES", contract.hop_samples),
-            ("ACULA_N_FFT", contract.n_fft),
-            ("ACULA_N_MELS", contract.n_mels),
-            ("ACULA_N_FRAMES", contract.n_frames),
-            ("ACULA_HOP_FRAMES", hops.frames),
-            ("ACULA_HOPS", hops.count),
-            ("ACULA_MEL_STEP", steps[0]),
-            ("ACULA_FRAME_STEP", steps[1]),
-            ("ACULA_RADIX_2_FIRST", int(radix_2_first(contract))),
-            ("ACULA_ROOTS", firmware.tables.roots.size),
-            ("ACULA_BAND_WEIGHTS", firmware.tables.band_weights.size),
-            ("ACULA_LOG_FLOOR", f"{float(firmware.tables.log_floor).hex()}f"),
-            ("ACULA_ARENA_BYTES", plan.arena_bytes),
-            ("ACULA_FEATURES_OFFSET", plan.offset(hops.network.features)),
-            ("ACULA_EMBEDDING_OFFSET", plan.offset(embedding)),
-            ("ACULA_LOGITS_OFFSET", plan.offset(logits)),
-            ("ACULA_EMBEDDING_DIM", embedding.size_bytes),
-            ("ACULA_N_LOGITS", logits.size_bytes),
-            *_grid("EMBEDDING", embedding.grid),
-            *_grid("LOGITS", logits.grid),
-            ("ACULA_STEPS", len(network.layers)),
-            (
-                "ACULA_SUMS",
-                sum(layer.result.size_bytes for layer in network.layers if isinstance(layer, Mean)),
-            ),
-            ("ACULA_HEAD_LAYERS", len(firmware.source.head)),
-            ("ACULA_HEAD_BIASES", firmware.source.head_biases),
-            ("ACULA_WEIGHTS_CRC", f"0x{firmware.source.weights_crc:08x}u"),
-            ("ACULA_GOLDEN_SAMPLES", excerpt.pcm.size),
-            ("ACULA_SIMULATED_TRAINING_DATA", int(firmware.labels.simulated)),
-        )
+        (*_of_sound(firmware), *_of_network(firmware), ("ACULA_GOLDEN_SAMPLES", excerpt.pcm.size))
     )
     return (
         "/* Sizes of this model, made from its audio contract and its memory plan. */\n"
@@ -128,7 +102,52 @@ def _config(firmware: Firmware, excerpt: Excerpt) -> str:
     )
 
 
-def _grid(name: str, grid: Grid) -> tuple[tuple[str, object], tuple[str, object]]:
+def _of_sound(firmware: Firmware) -> Defines:
+    contract, tables, hops = firmware.contract, firmware.tables, firmware.hops
+    mel_step, frame_step = (1, contract.n_mels) if hops.turned else (hops.frames, 1)
+    return (
+        ("ACULA_SAMPLE_RATE_HZ", contract.sample_rate_hz),
+        ("ACULA_CLIP_SAMPLES", contract.clip_samples),
+        ("ACULA_WINDOW_SAMPLES", contract.window_samples),
+        ("ACULA_HOP_SAMPLES", contract.hop_samples),
+        ("ACULA_N_FFT", contract.n_fft),
+        ("ACULA_N_MELS", contract.n_mels),
+        ("ACULA_N_FRAMES", contract.n_frames),
+        ("ACULA_HOP_FRAMES", hops.frames),
+        ("ACULA_HOPS", hops.count),
+        ("ACULA_MEL_STEP", mel_step),
+        ("ACULA_FRAME_STEP", frame_step),
+        ("ACULA_RADIX_2_FIRST", int(radix_2_first(contract))),
+        ("ACULA_ROOTS", tables.roots.size),
+        ("ACULA_BAND_WEIGHTS", tables.band_weights.size),
+        ("ACULA_LOG_FLOOR", f"{float(tables.log_floor).hex()}f"),
+    )
+
+
+def _of_network(firmware: Firmware) -> Defines:
+    network, plan, source = firmware.network, firmware.plan, firmware.source
+    embedding, logits = network.embedding, network.logits
+    means = [layer.result.size_bytes for layer in network.layers if isinstance(layer, Mean)]
+    return (
+        ("ACULA_VERSION", quoted(firmware.version)),
+        ("ACULA_ARENA_BYTES", plan.arena_bytes),
+        ("ACULA_FEATURES_OFFSET", plan.offset(firmware.hops.network.features)),
+        ("ACULA_EMBEDDING_OFFSET", plan.offset(embedding)),
+        ("ACULA_LOGITS_OFFSET", plan.offset(logits)),
+        ("ACULA_EMBEDDING_DIM", embedding.size_bytes),
+        ("ACULA_N_LOGITS", logits.size_bytes),
+        *_grid("EMBEDDING", embedding.grid),
+        *_grid("LOGITS", logits.grid),
+        ("ACULA_STEPS", len(network.layers)),
+        ("ACULA_SUMS", sum(means)),
+        ("ACULA_HEAD_LAYERS", len(source.head)),
+        ("ACULA_HEAD_BIASES", source.head_biases),
+        ("ACULA_WEIGHTS_CRC", f"0x{source.weights_crc:08x}u"),
+        ("ACULA_SIMULATED_TRAINING_DATA", int(firmware.labels.simulated)),
+    )
+
+
+def _grid(name: str, grid: Grid) -> Defines:
     return (f"ACULA_{name}_SCALE", f"{grid.scale!r}f"), (f"ACULA_{name}_ZERO", grid.zero_point)
 
 
@@ -167,6 +186,11 @@ def _labels(firmware: Firmware) -> str:
         array("acula_exponentials", np.rint(exponentials).astype(np.uint16), static=False),
     )
     return "\n".join(parts)
+
+
+def _rules(firmware: Firmware) -> str:
+    logits = firmware.network.logits
+    return rules_c(limits_of(firmware.decisions, firmware.labels, logits.grid), logits.size_bytes)
 
 
 def _golden(excerpt: Excerpt) -> str:

@@ -54,6 +54,17 @@ typedef struct {
 
 extern const acula_label_t acula_labels[ACULA_N_LOGITS];
 
+typedef enum {
+    ACULA_NEGATIVE = 0,
+    ACULA_POSITIVE = 1,
+    ACULA_ABSTAIN = 2,
+    ACULA_NO_RULE = 3 /* of this logit */
+} acula_decision_t;
+
+/* What is said of a recording: `sum` of one logit's steps over its `clips` whole clips (1 or more, 65536 at
+ * most), by the rule that was frozen on validation recordings; temperature and abstention band are in it. */
+acula_decision_t acula_decide(int32_t logit, int32_t sum, int32_t clips);
+
 /* What the network works in: maps, sums over the clip, and how many hops they hold. */
 typedef struct {
     union {

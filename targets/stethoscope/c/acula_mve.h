@@ -66,33 +66,45 @@ static inline int32x4_t acula_products(const int8_t *x, const int8_t *w, int32_t
     return sums;
 }
 
-/* One pixel whose row is no longer than a vector, by as many channels as come in fours. */
-__attribute__((noinline)) static void acula_short_row(const acula_window_t *shape,
-                                                      const acula_weights_t *weights, const int8_t *x, int8_t *y)
+/* Four sums to INT8, all lanes. */
+static inline void acula_finish_all(int32x4_t sums, int32x4_t multipliers, int32x4_t shifts, int32_t zero,
+                                    int8_t *y)
+{
+    const int32x4_t x = vaddq_n_s32(acula_scaled(sums, multipliers, shifts), zero);
+    vstrbq_s32(y, vmaxq_s32(vminq_s32(x, vdupq_n_s32(INT8_MAX)), vdupq_n_s32(INT8_MIN)));
+}
+
+/* Two pixels whose rows are no longer than a vector, by as many channels as come in fours. Lanes behind a row
+ * are zero in both factors. */
+__attribute__((noinline)) static void acula_short_rows(const acula_window_t *shape,
+                                                       const acula_weights_t *weights, const int8_t *x, int8_t *y)
 {
     const int32_t size = shape->row_bytes;
     const int32_t zero = shape->out_zero;
+    const int32_t channels = shape->out_channels;
     const mve_pred16_t used = vctp8q((uint32_t)size);
     const int8x16_t row = vldrbq_z_s8(x, used);
+    const int8x16_t other = vldrbq_z_s8(x + size, used);
     const int8_t *w = weights->weights;
     const int32_t *biases = weights->biases;
     const int32_t *multipliers = weights->multipliers;
     const int32_t *shifts = weights->shifts;
-    for (int32_t quad = shape->out_channels / LANES; quad > 0; --quad) {
-        /* What is behind the row times zero: the lanes of `row` that are not used. */
-        const int32_t sum0 = vmladavaq_s8(biases[0], row, vldrbq_z_s8(w, used));
-        w += size;
-        const int32_t sum1 = vmladavaq_s8(biases[1], row, vldrbq_z_s8(w, used));
-        w += size;
-        const int32_t sum2 = vmladavaq_s8(biases[2], row, vldrbq_z_s8(w, used));
-        w += size;
-        const int32_t sum3 = vmladavaq_s8(biases[3], row, vldrbq_z_s8(w, used));
-        w += size;
-        const int32x4_t sums = {sum0, sum1, sum2, sum3};
-        int32x4_t made = acula_scaled(sums, vldrwq_s32(multipliers), vldrwq_s32(shifts));
-        made = vaddq_n_s32(made, zero);
-        made = vmaxq_s32(vminq_s32(made, vdupq_n_s32(INT8_MAX)), vdupq_n_s32(INT8_MIN));
-        vstrbq_s32(y, made);
+    for (int32_t quad = channels / LANES; quad > 0; --quad) {
+        const int8x16_t w0 = vldrbq_z_s8(w, used);
+        const int8x16_t w1 = vldrbq_z_s8(w + size, used);
+        w += 2 * size;
+        const int8x16_t w2 = vldrbq_z_s8(w, used);
+        const int8x16_t w3 = vldrbq_z_s8(w + size, used);
+        w += 2 * size;
+        const int32x4_t bias = vldrwq_s32(biases);
+        const int32x4_t by = vldrwq_s32(multipliers);
+        const int32x4_t shift = vldrwq_s32(shifts);
+        const int32x4_t first = {vmladavq_s8(row, w0), vmladavq_s8(row, w1), vmladavq_s8(row, w2),
+                                 vmladavq_s8(row, w3)};
+        acula_finish_all(vaddq_s32(first, bias), by, shift, zero, y);
+        const int32x4_t second = {vmladavq_s8(other, w0), vmladavq_s8(other, w1), vmladavq_s8(other, w2),
+                                  vmladavq_s8(other, w3)};
+        acula_finish_all(vaddq_s32(second, bias), by, shift, zero, y + channels);
         biases += LANES;
         multipliers += LANES;
         shifts += LANES;
@@ -108,14 +120,13 @@ __attribute__((noinline)) static void acula_long_rows(const acula_window_t *shap
     const int32_t channels = shape->out_channels;
     const int32_t zero = shape->out_zero;
     const int8_t *w = weights->weights;
-    const mve_pred16_t all = vctp32q(LANES);
     for (int32_t c = 0; c + LANES <= channels; c += LANES) {
         const int32x4_t multipliers = vldrwq_s32(weights->multipliers + c);
         const int32x4_t shifts = vldrwq_s32(weights->shifts + c);
         const int32x4_t first = acula_products(x, w, size, weights->biases + c);
-        acula_finish(first, multipliers, shifts, zero, all, y + c);
+        acula_finish_all(first, multipliers, shifts, zero, y + c);
         const int32x4_t second = acula_products(x + size, w, size, weights->biases + c);
-        acula_finish(second, multipliers, shifts, zero, all, y + channels + c);
+        acula_finish_all(second, multipliers, shifts, zero, y + channels + c);
         w += LANES * size;
     }
 }
@@ -123,8 +134,7 @@ __attribute__((noinline)) static void acula_long_rows(const acula_window_t *shap
 static void acula_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x, int8_t *y)
 {
     if (shape->row_bytes <= BYTES) {
-        acula_short_row(shape, weights, x, y);
-        acula_short_row(shape, weights, x + shape->row_bytes, y + shape->out_channels);
+        acula_short_rows(shape, weights, x, y);
     } else {
         acula_long_rows(shape, weights, x, y);
     }

@@ -14,6 +14,7 @@ from acula_edge.contract import AudioContract
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
 from acula_edge.data.spread import spread_clips
+from acula_edge.evidence.decisions import Decisions, Rule, TaskDecision
 from acula_edge.frontend import learn_normalisation, log_mel
 from acula_edge.students.config import Block, StudentConfig
 from targets.config import TargetConfig
@@ -47,7 +48,25 @@ def usual(mini_quantized: Artifact, mini_dataset: Artifact) -> Model:
     dataset = Dataset.open(mini_dataset)
     clips = spread_clips(dataset, Split.VAL, 24, 0)
     labels = make_labels(dataset, mini_quantized)
-    return Model(mini_quantized.file("model.tflite"), dataset.contract, labels, clips.pcm)
+    # A rule for every binary task, whatever the few validation recordings of the tests allow.
+    rules = [
+        Rule(
+            threshold=0.3 + 0.05 * i, chosen_by="the test", abstain_from=0.2 * i, abstain_to=0.4, coverage=0.9
+        )
+        for i in range(len(dataset.tasks))
+    ]
+    decisions = Decisions(
+        tasks=tuple(
+            TaskDecision(
+                task=task.name,
+                temperature=0.7 + 0.2 * i,
+                rule=rule if task.n_logits == 1 else None,
+                counts=(),
+            )
+            for i, (task, rule) in enumerate(zip(dataset.tasks, rules, strict=True))
+        )
+    )
+    return Model(mini_quantized.file("model.tflite"), dataset.contract, labels, decisions, clips.pcm)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +92,7 @@ def odd(usual: Model, tmp_path_factory: pytest.TempPathFactory) -> Model:
         converted = litert.convert(NamedFeatures(student), "features", first)
         path.write_bytes(litert.quantise(converted, "features", features))
     labels = Labels(**{**dict(usual.labels), "embedding_dim": ODD_SHAPE.embedding_dim})
-    return Model(path, contract, labels, pcm)
+    return Model(path, contract, labels, usual.decisions, pcm)
 
 
 def _settle(student: Student, features: Tensor) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.contract import AudioContract
+from acula_edge.evidence.decisions import Decisions
 from targets.facts import Labels
 from targets.stethoscope.bundle import golden_test
 from targets.stethoscope.cores import CFLAGS, WARNINGS
@@ -32,6 +33,7 @@ class Model:
     path: Path
     contract: AudioContract
     labels: Labels
+    decisions: Decisions
     pcm: NDArray[np.int16]
     whole: bool = False
 
@@ -40,7 +42,7 @@ class Model:
         """Hop by hop if the student is causal and not `whole`."""
         network = read_network(self.path)
         hops = whole_clip(network) if self.whole else None
-        return make_firmware(network, self.contract, self.labels, "0", hops)
+        return make_firmware(network, self.contract, self.labels, self.decisions, "0", hops)
 
     @cached_property
     def answers(self) -> Answers:
@@ -142,6 +144,11 @@ class Library:
     def logits(self) -> NDArray[np.int8]:
         """Of the last answer."""
         return np.array(self._result.logits, np.int8)
+
+    def decide(self, logit: int, total: int, clips: int) -> int:
+        """The decision's number in acula.h."""
+        found: int = self._c.acula_decide(ctypes.c_int32(logit), ctypes.c_int32(total), ctypes.c_int32(clips))
+        return found
 
     @property
     def probabilities(self) -> NDArray[np.float64]:

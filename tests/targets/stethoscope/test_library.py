@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from acula_edge.artifact import Artifact
 from acula_edge.data.metrics import logit_slices
+from acula_edge.evidence.decisions import Decision, Rule
 from tests.targets.stethoscope.heads import HEADER_BYTES, learned_head, with_word
 from tests.targets.stethoscope.host import Library, Model
 
@@ -60,6 +62,22 @@ def test_probabilities_are_those_of_the_logits(usual: Model, library: Library) -
         library.answer(clip)
         expected = _probabilities(usual, grid.scale * (steps.astype(np.float64) - grid.zero_point))
         np.testing.assert_allclose(library.probabilities, expected, atol=2e-4)
+
+
+def test_decisions_are_those_of_the_rules(usual: Model, library: Library) -> None:
+    """Every step of every logit, and means over clips."""
+    grid, tasks = usual.firmware.network.logits.grid, usual.labels.tasks
+    numbers = {Decision.NEGATIVE: 0, Decision.POSITIVE: 1, Decision.ABSTAIN: 2}
+    seen = set()
+    for own, (start, rule) in zip(usual.decisions.tasks, _rules(usual), strict=True):
+        for step in range(-128, 128):
+            logit = grid.scale * (step - grid.zero_point) / own.temperature
+            expected = numbers[rule.decide(1 / (1 + math.exp(-logit)))] if rule else 3
+            assert library.decide(start, step, 1) == expected
+            assert library.decide(start, 7 * step, 7) == expected
+            seen.add(expected)
+    assert seen == {0, 1, 2, 3}
+    assert library.decide(-1, 0, 1) == library.decide(len(tasks) * 100, 0, 1) == library.decide(0, 0, 0) == 3
 
 
 def test_the_self_test_passes(library: Library) -> None:
@@ -129,6 +147,11 @@ def test_a_bias_that_overflows_is_refused(library: Library, learned: tuple[bytes
     record = np.frombuffer(learned[0], "<u4", 24, HEADER_BYTES + RECORDS)
     biases = int(record[16])
     assert library.load_head(with_word(learned[0], biases, 0x7FFFFFFF)) == BAD_HEAD
+
+
+def _rules(model: Model) -> list[tuple[int, Rule | None]]:
+    slices = logit_slices(model.labels.tasks)
+    return [(slices[own.task].start, own.rule) for own in model.decisions.tasks]
 
 
 def _probabilities(model: Model, logits: NDArray[np.float64]) -> NDArray[np.float64]:
