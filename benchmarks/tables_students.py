@@ -40,7 +40,7 @@ def _families(found: dict[str, Any]) -> Iterator[str]:
         "([how](benchmarks/students.py), [all figures](benchmarks/results/students.json)).",
         "",
     )
-    yield from (_shown(accuracy, "labels", "labels alone"), "")
+    yield from (_shown(accuracy, "labels", "labels alone") + _short(found["runs"]), "")
     header = ("system", "task heads", "zero-shot", "median rank", "epochs", "train s")
     rows = [
         (
@@ -92,6 +92,13 @@ def _costs(cost: dict[str, dict[str, Any]]) -> Table:
         for name, row in cost.items()
     ]
     return Table("What a clip costs in INT8, known from the shape", header, tuple(rows))
+
+
+def _short(runs: dict[str, Any]) -> str:
+    """Which families were trained for fewer epochs than others; empty if none."""
+    epochs = {name.split(" ")[0]: run["epochs"] for name, run in runs.items()}
+    few = [f"`{name}`" for name, count in epochs.items() if count < max(epochs.values())]
+    return f" {' and '.join(few)} had too few epochs to tell: no GPU was there." if few else ""
 
 
 def _ablation(found: dict[str, Any]) -> Iterator[str]:
