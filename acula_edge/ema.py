@@ -34,10 +34,11 @@ class Ema(nn.Module, Generic[Network]):
         share = 1.0 - min(self._decay, (1 + done) / (10 + done))
         averages = self.shadow.state_dict()
         # By name: the copy of a traced graph has its own order.
-        for name, value in network.state_dict().items():
-            average = averages[name]
-            if average.is_floating_point():
-                average.lerp_(value, share)
-            else:
+        pairs = [(averages[name], value) for name, value in network.state_dict().items()]
+        moving = [pair for pair in pairs if pair[0].is_floating_point()]
+        shadows, values = map(list, zip(*moving, strict=True))
+        torch._foreach_lerp_(shadows, values, share)  # one launch for all on a GPU
+        for average, value in pairs:
+            if not average.is_floating_point():
                 average.copy_(value)
         self.steps += 1

@@ -31,6 +31,7 @@ from acula_edge.data.dataset import Dataset
 from acula_edge.data.metrics import auroc
 from acula_edge.data.recording import Recording, Split
 from acula_edge.data.stage import DataInputs, run
+from acula_edge.determinism import be_deterministic
 from acula_edge.encoders.protocol import AudioEncoder
 from acula_edge.encoders.registry import pretrained
 from acula_edge.environment import environment
@@ -154,7 +155,7 @@ def _told(
 
 def main(folder: Path, encoder: str, lessons: tuple[str, ...]) -> None:
     """Run what is not in the results file yet."""
-    torch.use_deterministic_algorithms(True)
+    be_deterministic()
     found: dict[str, Any] = json.loads(RESULT.read_text())["auroc"] if RESULT.is_file() else {}
     with tempfile.TemporaryDirectory() as scratch:
         dataset = Dataset.open(run(DataConfig(), DataInputs(folder), Path(scratch) / "dataset"))

@@ -29,6 +29,7 @@ from acula_edge.build import BuildConfig, make
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.metrics import logit_slices, task_score
 from acula_edge.data.recording import Split
+from acula_edge.determinism import be_deterministic
 from acula_edge.encoders.protocol import AudioEncoder
 from acula_edge.encoders.registry import pretrained
 from acula_edge.environment import environment
@@ -205,7 +206,7 @@ def rows_to_run(encoder: str, chosen: list[str]) -> Iterator[tuple[str, TeacherC
 
 def main(folder: Path, encoder: str, chosen: list[str]) -> None:
     """Run what is not in the results file yet, row by row."""
-    torch.use_deterministic_algorithms(True)
+    be_deterministic()
     result = RESULTS / f"sweep_{encoder}.json"
     rows: list[dict[str, Any]] = json.loads(result.read_text())["rows"] if result.is_file() else []
     done = {row["name"] for row in rows}

@@ -55,7 +55,8 @@ class Batches:
         contract: AudioContract,
         config: DistillConfig,
     ) -> None:
-        self._views, self._space, self._config = views, texts.space, config
+        self._views, self._config = views, config
+        self._aligned = texts.space.reduce(views.aligned)
         self._std = torch.tensor(_normalisation(contract).std)
         wide = np.asarray(views.embedding, dtype=np.float64)
         self._centre = wide.mean(axis=0).astype(np.float32)
@@ -86,7 +87,7 @@ class Batches:
             augment_spectrogram(features, self._std, self._config.augment.spectrogram, rng),
             torch.from_numpy((views.embedding[rows] - self._centre) / self._spread),
             torch.from_numpy(views.logits[rows]),
-            torch.from_numpy(self._space.reduce(views.aligned[rows])),
+            torch.from_numpy(self._aligned[rows]),
             torch.from_numpy(views.labels[rows]),
             torch.from_numpy(self._report[views.owner[rows]]),
             torch.from_numpy(self._domain[views.owner[rows]]),

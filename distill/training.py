@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from acula_edge.checkpoint import EpochRecord, Log, Schedule, Training, fit
 from acula_edge.contract import AudioContract
 from acula_edge.data.tasks import Task
+from acula_edge.determinism import be_deterministic
 from acula_edge.errors import DataError
 from acula_edge.students.student import Student
 from distill.batches import Batches
@@ -48,8 +48,7 @@ def train(
     same bits. `log` hears each term of the loss at each step, and `validation` after each epoch. Raises
     DataError if `val` can score no task.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS is not deterministic
-    torch.use_deterministic_algorithms(True)
+    be_deterministic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = _model(config, tasks, contract, views, texts).to(device)
     batches = Batches(views, tasks, texts, contract, config)

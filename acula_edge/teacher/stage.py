@@ -18,6 +18,7 @@ from acula_edge.checkpoint import EpochRecord
 from acula_edge.data.audit_reports import refuse_report_leak
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Recording, Split
+from acula_edge.determinism import be_deterministic
 from acula_edge.encoders.protocol import AudioEncoder
 from acula_edge.encoders.registry import pretrained
 from acula_edge.encoders.teacher_model import TEACHER_FILE, TeacherModel, Variant
@@ -67,7 +68,7 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
     Raises ToolError if weights are missing, UsageError for an unknown encoder or language model, LeakError
     if a training recording's patient stands in another split too.
     """
-    torch.use_deterministic_algorithms(True)
+    be_deterministic()
     dataset = Dataset.open(inputs.dataset)
     base = pretrained(config.encoder, dataset.contract, config.seed)
     recordings = [*dataset.of(Split.TRAIN), *dataset.of(Split.VAL)]
