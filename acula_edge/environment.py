@@ -46,6 +46,7 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.TEACHER: (
         "acula_edge/data",
         "acula_edge/checkpoint.py",
+        "acula_edge/determinism.py",
         "acula_edge/weights.py",
         "acula_edge/encoders",
         "acula_edge/language",
@@ -54,6 +55,7 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.STUDENT: (
         "acula_edge/data",
         "acula_edge/checkpoint.py",
+        "acula_edge/determinism.py",
         "acula_edge/ema.py",
         "acula_edge/encoders",
         "acula_edge/students",
@@ -81,6 +83,7 @@ _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.SEARCH: (
         "acula_edge/data",
         "acula_edge/checkpoint.py",
+        "acula_edge/determinism.py",
         "acula_edge/ema.py",
         "acula_edge/evidence",
         "acula_edge/encoders",

@@ -1,16 +1,16 @@
-"""Which terms of the distillation loss are worth it? Patient-grouped 3-fold on train and validation.
+"""Which terms of the distillation loss are worth it, and how long do larger students train? In 3 folds.
 
     python benchmarks/ablation.py FOLDER TEACHER [ROW ...]
 
 TEACHER is a folder that `acula-edge teacher train --data FOLDER` wrote. Every row of ROWS, or each ROW
-named, is a loss or an augmentation for the same student, trained for the same number of epochs. The test
-split is never opened. In each fold two thirds of the patients are trained on (an eighth of them picks the
-epoch) and the others are scored: the mean over tasks and folds of the AUROC, by the task heads and, without
-any label, by the text prototypes; `cosine` is how near the student comes to the teacher's place in the
-space shared with text, on patients that it has not seen. The teacher's probe is fitted anew in each fold,
-so that its logits know no label of a scored patient. Its encoder and its space have seen the reports
-of them all: this favours the terms `semantic`, and those that compare embeddings, if anything. Rows that
-are in the result already are not run again.
+named, is a loss, an augmentation, a student or a recipe, trained from several seeds. The test split is
+never opened: only train and validation recordings take part. In each fold two thirds of the patients are
+trained on (an eighth of them picks the epoch) and the others are scored: the mean over tasks and folds of
+the AUROC, by the task heads and, without any label, by the text prototypes; `cosine` is how near the
+student comes to the teacher's place in the space shared with text, on patients that it has not seen. The
+teacher's probe is fitted anew in each fold, so that its logits know no label of a scored patient. Its
+encoder and its space have seen the reports of them all: this favours the terms `semantic`, and those that
+compare embeddings, if anything. Trainings that are in the result already are not run again.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from sweep import folds_by_patient
 
 from acula_edge.artifact import Artifact, ArtifactKind, write_json
 from acula_edge.build import BuildConfig, make
+from acula_edge.contract import AudioContract
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.metrics import logit_slices
 from acula_edge.data.recording import Split
 from acula_edge.data.tasks import Task
 from acula_edge.environment import environment
 from acula_edge.progress import say
+from acula_edge.students.families import FAMILIES
 from acula_edge.teacher.probe import Embedded, fit_probe
 from distill.augment_config import AugmentConfig, SpectrogramConfig
 from distill.config import DistillConfig, LossWeights
@@ -45,6 +47,7 @@ from distill.views import Views, make_views
 RESULTS = Path(__file__).parent / "results"
 WORK = Path(".acula-edge")
 FOLDS = 3
+SEEDS = (0, 1, 2)
 STUDENT = "tiny"
 EPOCHS = 20
 
@@ -57,6 +60,7 @@ def _beside_labels(**weights: float) -> dict[str, Any]:
 _VIEWS = AugmentConfig(mixup=0.0)
 _QUIET = SpectrogramConfig(gain_db=0.0, mel_mask=0, frame_mask=0)
 _DIRECT = {"reports": 0.3}
+_DEFAULT = {"reports": 0.3, "logits": 0.5, "semantic": 0.3}
 ROWS: dict[str, dict[str, Any]] = {
     "labels alone": _beside_labels(),
     "labels + own reports, no teacher": _beside_labels(**_DIRECT),
@@ -65,19 +69,42 @@ ROWS: dict[str, dict[str, Any]] = {
     "labels + logits + semantic": _beside_labels(logits=0.5, semantic=1.0),
     "labels + own reports + logits": _beside_labels(**_DIRECT, logits=0.5),
     "labels + own reports + light semantic": _beside_labels(**_DIRECT, semantic=0.3),
-    "labels + own reports + logits + light semantic": _beside_labels(**_DIRECT, logits=0.5, semantic=0.3),
+    "default: labels + own reports + logits + light semantic": _beside_labels(**_DEFAULT),
     "labels + embedding": _beside_labels(embedding=0.3),
     "labels + cosine": _beside_labels(cosine=0.3),
     "labels + distance": _beside_labels(distance=1.0),
     "labels + angle": _beside_labels(angle=1.0),
     "labels + Gram": _beside_labels(gram=0.3),
     "labels + contrastive": _beside_labels(contrastive=0.1),
-    "labels + own reports, one view": _beside_labels(**_DIRECT)
-    | {"augment": _VIEWS.model_copy(update={"views": 1})},
-    "labels + own reports, no spectrogram noise": _beside_labels(**_DIRECT)
+    "default + distance": _beside_labels(**_DEFAULT, distance=1.0),
+    "default + embedding": _beside_labels(**_DEFAULT, embedding=0.3),
+    "default + contrastive": _beside_labels(**_DEFAULT, contrastive=0.1),
+    "default, one view": _beside_labels(**_DEFAULT) | {"augment": _VIEWS.model_copy(update={"views": 1})},
+    "default, no spectrogram noise": _beside_labels(**_DEFAULT)
     | {"augment": _VIEWS.model_copy(update={"spectrogram": _QUIET})},
-    "labels + own reports, no average of weights": _beside_labels(**_DIRECT) | {"ema_decay": 0.0},
+    "default, no average of weights": _beside_labels(**_DEFAULT) | {"ema_decay": 0.0},
+    "default, 60 epochs": _beside_labels(**_DEFAULT) | {"epochs": 60},
+} | {
+    f"{family}, {title}": {"student": FAMILIES[family].config, "epochs": 30} | changes
+    for family in ("small", "base", "large")
+    for title, changes in {
+        "labels alone": _beside_labels(),
+        "default": _beside_labels(**_DEFAULT),
+        "default + distance": _beside_labels(**_DEFAULT, distance=1.0),
+        "default, 10 epochs": _beside_labels(**_DEFAULT) | {"epochs": 10},
+        "default, 60 epochs": _beside_labels(**_DEFAULT) | {"epochs": 60},
+        "default, rate 5e-4": _beside_labels(**_DEFAULT) | {"learning_rate": 5e-4},
+        "default, weight decay .1": _beside_labels(**_DEFAULT) | {"weight_decay": 0.1},
+        "default, no spectrogram noise": _beside_labels(**_DEFAULT)
+        | {"augment": _VIEWS.model_copy(update={"spectrogram": _QUIET})},
+    }.items()
 }
+
+
+def config_of(name: str) -> DistillConfig:
+    """The training of a row, from seed 0."""
+    base = DistillConfig(student=STUDENT, epochs=EPOCHS, augment=_VIEWS)
+    return base.model_copy(update=ROWS[name])
 
 
 def part(views: Views, recordings: np.ndarray, as_recorded: bool = False) -> Views:
@@ -121,45 +148,67 @@ def _recording_means(views: Views) -> np.ndarray:
     return sums / np.bincount(views.owner[rows], minlength=len(sums))[:, None]
 
 
-def score(dataset: Dataset, views: Views, texts: Texts, config: DistillConfig) -> dict[str, Any]:
-    """Each task's AUROC in every fold, by heads and by text, and the mean cosine to the teacher."""
+def score(
+    tasks: tuple[Task, ...],
+    contract: AudioContract,
+    views: Views,
+    texts: Texts,
+    config: DistillConfig,
+    number: int,
+) -> dict[str, Any]:
+    """Each task's AUROC in fold `number`, by heads and by text, and the mean cosine to the teacher."""
     groups = [f"{item.dataset} {item.group}" for item in views.recordings]
     fold = folds_by_patient(groups, FOLDS)
-    heads: dict[str, list[float]] = {}
-    zero_shot: dict[str, list[float]] = {}
-    cosines = []
-    for number in range(FOLDS):
-        outside = np.flatnonzero(fold != number)
-        inner = folds_by_patient([groups[row] for row in outside], 8)
-        taught = refitted(dataset.tasks, views, outside[inner > 0], outside[inner == 0])
-        held = part(views, np.flatnonzero(fold == number), as_recorded=True)
-        with tempfile.TemporaryDirectory() as scratch:
-            trained = train(
-                config,
-                dataset.tasks,
-                dataset.contract,
-                part(taught, outside[inner > 0], as_recorded=config.augment.views == 1),
-                part(taught, outside[inner == 0], as_recorded=True),
-                texts,
-                Path(scratch) / "student.safetensors",
-            )
-        found = validation_scores(trained.student, dataset.tasks, held, texts.space)
-        for total, own in ((heads, found.heads), (zero_shot, found.zero_shot)):
-            for task, value in own.items():
-                total.setdefault(task, []).append(round(value, 4))
-        embedding = answers(trained.student, held)[0]
-        embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
-        cosines.append(float((embedding * texts.space.reduce(held.aligned)).sum(axis=1).mean()))
+    outside = np.flatnonzero(fold != number)
+    inner = folds_by_patient([groups[row] for row in outside], 8)
+    taught = refitted(tasks, views, outside[inner > 0], outside[inner == 0])
+    held = part(views, np.flatnonzero(fold == number), as_recorded=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        trained = train(
+            config,
+            tasks,
+            contract,
+            part(taught, outside[inner > 0], as_recorded=config.augment.views == 1),
+            part(taught, outside[inner == 0], as_recorded=True),
+            texts,
+            Path(scratch) / "student.safetensors",
+        )
+    found = validation_scores(trained.student, tasks, held, texts.space)
+    embedding = answers(trained.student, held)[0]
+    embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
+    cosine = float((embedding * texts.space.reduce(held.aligned)).sum(axis=1).mean())
     return {
-        "heads": _mean(heads),
-        "zero_shot": _mean(zero_shot),
-        "cosine": round(float(np.mean(cosines)), 4),
-        "tasks": {"heads": heads, "zero_shot": zero_shot},
+        "heads": {task: round(value, 4) for task, value in found.heads.items()},
+        "zero_shot": {task: round(value, 4) for task, value in found.zero_shot.items()},
+        "cosine": round(cosine, 4),
+        "epoch": max(trained.history, key=lambda record: record.score).epoch,
     }
 
 
-def _mean(scores: dict[str, list[float]]) -> float:
-    return round(float(np.mean([np.mean(values) for values in scores.values()])), 4)
+def row_of(name: str, config: DistillConfig, runs: dict[tuple[int, int], dict[str, Any]]) -> dict[str, Any]:
+    """What the trainings of a row, by seed and fold, say together; `spread` is over the seeds' means."""
+    seeds = sorted({seed for seed, _ in runs})
+    means = {
+        kind: [_mean([runs[seed, fold][kind] for fold in range(FOLDS)]) for seed in seeds]
+        for kind in ("heads", "zero_shot")
+    }
+    return {
+        "name": name,
+        "student": config.student.model_dump(mode="json"),
+        "epochs": config.epochs,
+        **{kind: round(float(np.mean(values)), 4) for kind, values in means.items()},
+        "spread": {kind: round(max(values) - min(values), 4) for kind, values in means.items()},
+        "by_seed": means,
+        "cosine": round(float(np.mean([run["cosine"] for run in runs.values()])), 4),
+        "runs": [{"seed": seed, "fold": fold, **run} for (seed, fold), run in sorted(runs.items())],
+    }
+
+
+def _mean(folds: list[dict[str, float]]) -> float:
+    """Over tasks, of the mean over the folds that could score the task."""
+    tasks = sorted({task for fold in folds for task in fold})
+    means = [np.mean([fold[task] for fold in folds if task in fold]) for task in tasks]
+    return round(float(np.mean(means)), 4)
 
 
 def main(folder: Path, teacher: Path, chosen: list[str]) -> None:
@@ -170,18 +219,23 @@ def main(folder: Path, teacher: Path, chosen: list[str]) -> None:
     dataset = Dataset.open(make(BuildConfig(), folder, WORK, ArtifactKind.DATASET))
     recordings = dataset.of(Split.TRAIN, Split.VAL)
     views = make_views(dataset, source, recordings, _VIEWS, WORK / "views", "views")
-    base = DistillConfig(student=STUDENT, epochs=EPOCHS, augment=_VIEWS)
-    texts = learn_texts(source, dataset.of(Split.TRAIN), base.student.embedding_dim)
+    train_recordings = dataset.of(Split.TRAIN)
     for name in chosen or ROWS:
         if name in {row["name"] for row in rows}:
             continue
-        start = time.perf_counter()
-        found = score(dataset, views, texts, base.model_copy(update=ROWS[name]))
-        rows.append({"name": name, **found})
+        start, config = time.perf_counter(), config_of(name)
+        texts = learn_texts(source, train_recordings, config.student.embedding_dim)
+        runs = {}
+        for seed in SEEDS:
+            own = config.model_copy(update={"seed": seed})
+            for number in range(FOLDS):
+                runs[seed, number] = score(dataset.tasks, dataset.contract, views, texts, own, number)
+        rows.append(row_of(name, config, runs))
         seconds = time.perf_counter() - start
-        say(f"{name}: heads {found['heads']:.4f}, zero-shot {found['zero_shot']:.4f} in {seconds:.0f} s")
-        about = {"student": STUDENT, "epochs": EPOCHS, "folds": FOLDS}
-        write_json(result, {**about, "rows": rows, "environment": environment()})
+        say(
+            f"{name}: heads {rows[-1]['heads']:.4f}, zero-shot {rows[-1]['zero_shot']:.4f} in {seconds:.0f} s"
+        )
+        write_json(result, {"folds": FOLDS, "rows": rows, "environment": environment()})
 
 
 if __name__ == "__main__":
