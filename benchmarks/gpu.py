@@ -111,9 +111,10 @@ def encoder_gradients(name: str, device: str) -> tuple[dict[str, torch.Tensor], 
     """The gradients (on the CPU) of one step of CPU_BATCH clips in float32, and its seconds."""
     model = aligned(name, TeacherConfig(dropout=0.0)).to(device).eval()
     heard = pairs(model.encoder.contract.sample_rate_hz, CPU_BATCH)
-    batch = heard.batch(np.arange(CPU_BATCH), CROP_S, np.random.default_rng(0)).to(torch.device(device))
+    batch = heard.batch(np.arange(CPU_BATCH), CROP_S, np.random.default_rng(0))
+    here = Processes(0, 1, torch.device(device))
     start = time.perf_counter()
-    torch.stack(list(batch_parts(model, batch, None, Processes.here()).values())).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack(list(batch_parts(model, batch, None, here).values())).sum().backward()  # type: ignore[no-untyped-call]
     return _gradients(model), time.perf_counter() - start
 
 

@@ -163,7 +163,8 @@ def test_bf16_computes_the_student_in_half_and_the_loss_in_full(tmp_path: Path) 
         )
     full, half = (np.array(seen[precision]) for precision in (Precision.FP32, Precision.BF16))
     assert not np.array_equal(full, half)
-    assert half == pytest.approx(full, rel=0.1, abs=0.05)
+    early = 2 * len(LossWeights.model_fields)  # later steps stand on other weights
+    assert half[:early] == pytest.approx(full[:early], rel=0.1, abs=0.05)
 
 
 def test_killed_training_ends_with_the_same_bits(tmp_path: Path) -> None:

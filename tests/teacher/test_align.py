@@ -163,7 +163,7 @@ def test_given_validation_chooses_the_epoch_and_ends_the_training(tmp_path: Path
 
     def validate() -> float:
         assert not model.training
-        seen.append(model.encoder.get_parameter("last.weight").detach().clone())
+        seen.append(model.encoder.get_parameter("last.weight").detach().cpu().clone())
         return next(scores)
 
     history = align(model, tone_pairs(24, 0), tone_pairs(12, 1), config, tmp_path, "a", validate)

@@ -28,7 +28,8 @@ def test_shares_cover_a_batch_and_differ_by_at_most_one(n: int, count: int) -> N
 
 
 @pytest.mark.parametrize("count", [2, 3])  # of three, one has no row of a batch of two
-def test_processes_agree_with_one(count: int, tmp_path: Path) -> None:
+def test_processes_agree_with_one(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # as for the processes
     torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     command = [sys.executable, "-m", *torchrun, "-m", "tests.teacher.worker", str(tmp_path)]
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MASTER_")}
