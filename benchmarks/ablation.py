@@ -83,7 +83,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "default, no spectrogram noise": _beside_labels(**_DEFAULT)
     | {"augment": _VIEWS.model_copy(update={"spectrogram": _QUIET})},
     "default, no average of weights": _beside_labels(**_DEFAULT) | {"ema_decay": 0.0},
+    "labels alone, 60 epochs": _beside_labels() | {"epochs": 60},
     "default, 60 epochs": _beside_labels(**_DEFAULT) | {"epochs": 60},
+    "default, 120 epochs": _beside_labels(**_DEFAULT) | {"epochs": 120},
+    "default + distance, 60 epochs": _beside_labels(**_DEFAULT, distance=1.0) | {"epochs": 60},
 } | {
     f"{family}, {title}": {"student": FAMILIES[family].config, "epochs": 30} | changes
     for family in ("small", "base", "large")
@@ -92,7 +95,9 @@ ROWS: dict[str, dict[str, Any]] = {
         "default": _beside_labels(**_DEFAULT),
         "default + distance": _beside_labels(**_DEFAULT, distance=1.0),
         "default, 10 epochs": _beside_labels(**_DEFAULT) | {"epochs": 10},
+        "labels alone, 60 epochs": _beside_labels() | {"epochs": 60},
         "default, 60 epochs": _beside_labels(**_DEFAULT) | {"epochs": 60},
+        "default, 120 epochs": _beside_labels(**_DEFAULT) | {"epochs": 120},
         "default, rate 5e-4": _beside_labels(**_DEFAULT) | {"learning_rate": 5e-4},
         "default, weight decay .1": _beside_labels(**_DEFAULT) | {"weight_decay": 0.1},
         "default, no spectrogram noise": _beside_labels(**_DEFAULT)

@@ -120,7 +120,9 @@ def encoder_gradients(name: str, device: str) -> tuple[dict[str, torch.Tensor], 
 
 def student_gradients(name: str, device: str) -> tuple[dict[str, torch.Tensor], float]:
     """The same of the default distillation of a student."""
-    config = DistillConfig(student=name, augment=AugmentConfig(views=1))
+    plain = DistillConfig(student=name, augment=AugmentConfig(views=1))
+    still = plain.student.model_copy(update={"dropout": 0.0})  # a GPU draws other masks than a CPU
+    config = plain.model_copy(update={"student": still})
     own = views(STUDENT_BATCH, 1, 256)
     told = texts(own, config.student.embedding_dim)
     batches = Batches(own, (TASK,), told, contract(), config)

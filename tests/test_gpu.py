@@ -17,7 +17,10 @@ from tests.teacher.tiny import tiny_config, tiny_encoder, tone_pairs
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
 EVERY_TERM = small.CONFIG.model_copy(
-    update={"weights": LossWeights(**dict.fromkeys(LossWeights.model_fields, 1.0))}
+    update={
+        "weights": LossWeights(**dict.fromkeys(LossWeights.model_fields, 1.0)),
+        "student": small.STILL,
+    }
 )
 
 
@@ -44,8 +47,8 @@ def test_a_student_has_the_same_bits_twice(tmp_path: Path) -> None:
 
 
 def test_half_precision_learns_the_same_thing(tmp_path: Path) -> None:
-    full = _losses(tmp_path / "full", small.CONFIG)
-    half = _losses(tmp_path / "half", small.CONFIG.model_copy(update={"precision": Precision.BF16}))
+    full = _losses(tmp_path / "full", EVERY_TERM)
+    half = _losses(tmp_path / "half", EVERY_TERM.model_copy(update={"precision": Precision.BF16}))
     assert half["labels"][:3] == pytest.approx(full["labels"][:3], rel=0.1)
     assert half["labels"] != full["labels"]
 

@@ -77,10 +77,12 @@ class HTSAT(nn.Module):
 
     def embed(self, mel: Tensor) -> Tensor:
         """(B, frames, 64), frames at most 1024 -> (B, 64, 64, 96): rows are pieces by mels, columns time."""
-        x = self.bn0(mel.transpose(1, 2)).transpose(1, 2).unsqueeze(1)
+        # Published: normalise, then stretch. The order does not matter, and the cubic interpolation has no
+        # deterministic gradient on a GPU, which here nothing asks for.
         size = (_FOLDS * _FOLD_FRAMES, MELS)
-        stretched = F.interpolate(x, size, mode="bicubic", align_corners=True).squeeze(1)
-        pieces = stretched.reshape(len(mel), _FOLDS, _FOLD_FRAMES, MELS)
+        stretched = F.interpolate(mel.unsqueeze(1), size, mode="bicubic", align_corners=True).squeeze(1)
+        normal = self.bn0(stretched.transpose(1, 2)).transpose(1, 2)
+        pieces = normal.reshape(len(mel), _FOLDS, _FOLD_FRAMES, MELS)
         patches = self.patch_embed["proj"](pieces.transpose(2, 3).flatten(1, 2).unsqueeze(1))
         grid: Tensor = self.patch_embed["norm"](patches.permute(0, 2, 3, 1))
         return grid

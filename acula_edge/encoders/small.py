@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from acula_edge.contract import AudioContract
 from acula_edge.encoders.cola import BilinearSimilarity, cola_loss, halves
@@ -49,7 +48,8 @@ class SmallEncoder(AudioEncoder):
     def top(self, hidden: Tensor) -> Tensor:
         """(B, T, 1, mels) -> (B, T', 128), one vector every 16 hops."""
         maps = self.layers(hidden.permute(0, 2, 3, 1))
-        return F.adaptive_avg_pool2d(maps, (1, None)).squeeze(2).transpose(1, 2)
+        frames: Tensor = maps.mean(2).transpose(1, 2)
+        return frames
 
     def trunk_modules(self) -> Sequence[nn.Module | nn.Parameter]:
         """None: every layer is trained."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from acula_edge.encoders.cola import BilinearSimilarity, cola_loss, halves
 from acula_edge.encoders.protocol import AudioEncoder, EncoderContract
@@ -31,13 +32,15 @@ class _Family:
     """How models of one type are read.
 
     `part` is the audio network within the model ("" is the whole), `time_axis` that of its input, `frames`
-    turns its last hidden state into (B, T', C), and `arguments` are what it wants besides its input.
+    turns its last hidden state into (B, T', C), `arguments` are what it wants besides its input, and
+    `shaped` brings the input into its first form.
     """
 
     part: str = ""
     time_axis: int = 1
     frames: Callable[[Tensor, Any], Tensor] = lambda hidden, _config: hidden
     arguments: Callable[[Tensor], dict[str, Tensor]] = lambda _inputs: {}
+    shaped: Callable[[Tensor, Any], Tensor] = lambda inputs, _config: inputs
 
 
 def _ast_frames(hidden: Tensor, config: Any) -> Tensor:
@@ -56,10 +59,20 @@ def _never_longer(inputs: Tensor) -> dict[str, Tensor]:
     return {"is_longer": torch.zeros(len(inputs), 1, dtype=torch.bool, device=inputs.device)}
 
 
+def _clap_stretched(inputs: Tensor, config: Any) -> Tensor:
+    """(B, 1, frames, mels) -> (B, 1, spec_size^2 / mels, mels), as CLAP does behind its first layer.
+
+    That layer normalises each mel, so that the order does not matter to its published statistics; and the
+    cubic interpolation has no deterministic gradient on a GPU, which here nothing asks for.
+    """
+    size = (config.spec_size**2 // config.num_mel_bins, config.num_mel_bins)
+    return F.interpolate(inputs, size, mode="bicubic", align_corners=True)
+
+
 _FAMILIES = {
     "audio-spectrogram-transformer": _Family(frames=_ast_frames),
-    "clap": _Family("audio_model", time_axis=2, frames=_clap_frames, arguments=_never_longer),
-    "clap_audio_model": _Family(time_axis=2, frames=_clap_frames, arguments=_never_longer),
+    "clap": _Family("audio_model", 2, _clap_frames, _never_longer, _clap_stretched),
+    "clap_audio_model": _Family("", 2, _clap_frames, _never_longer, _clap_stretched),
     "whisper": _Family("encoder", time_axis=2),
 }
 # Seconds that an extractor pads or cuts to; others keep a clip's length.
@@ -104,7 +117,7 @@ class TransformersAudioEncoder(AudioEncoder):
 
     def top(self, hidden: Tensor) -> Tensor:
         """(B, T, ...) features of whole clips -> (B, T', C) frames."""
-        inputs = hidden.movedim(1, self.family.time_axis)
+        inputs = self.family.shaped(hidden.movedim(1, self.family.time_axis), self.network.config)
         output = self.network(inputs, **self.family.arguments(inputs)).last_hidden_state
         return self.family.frames(output, self.network.config)
 

@@ -158,7 +158,7 @@ def test_bf16_computes_the_student_in_half_and_the_loss_in_full(tmp_path: Path) 
     for precision, values in seen.items():
         small.trained(
             tmp_path / precision,
-            _with(precision=precision, weights=EVERY_TERM, epochs=1),
+            _with(precision=precision, weights=EVERY_TERM, epochs=1, student=small.STILL),
             log=lambda name, value, _s, to=values: to.append(value) if name != "rate" else None,
         )
     full, half = (np.array(seen[precision]) for precision in (Precision.FP32, Precision.BF16))
