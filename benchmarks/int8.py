@@ -3,11 +3,11 @@
     python benchmarks/int8.py FOLDER TEACHER STUDENT ...
 
 TEACHER is a folder that `acula-edge teacher train --data FOLDER` wrote, each STUDENT one that
-`acula-edge distill train` made from it. Each student is quantised by the product's defaults, by its tuning and by its QAT, both
-with their defaults, in the quantize stage with all its gates; no setting was chosen here, and the stage sees
-training and validation recordings alone. When all are made, every file runs once on the test recordings in
-its own runtime, beside the float student's. Differences are paired over patients. Writes
-benchmarks/results/int8.json; what was made before is used again.
+`acula-edge distill train` made from it. Each student is quantised by the product's defaults, by its tuning
+and by its QAT, both with their defaults, in the quantize stage with all its gates; no setting was chosen
+here, and the stage sees training and validation recordings alone. When all are made, every file runs once on
+the test recordings in its own runtime, beside the float student's. Differences are paired over patients.
+Writes benchmarks/results/int8.json; what was made before is used again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from acula_edge.evidence.geometry import cka, neighbour_overlap
 from acula_edge.evidence.intervals import Draws, mean_draws, resample, task_draws
 from acula_edge.frontend import log_mel
 from acula_edge.progress import say, track
-from acula_edge.runtime.runner import Outputs, open_runner
+from acula_edge.runtime.runner import Outputs, Runner, open_runner
 from acula_edge.students.families import FAMILIES
 from acula_edge.students.store import load_student
 from quantize.config import QuantizeConfig
@@ -106,9 +106,8 @@ class Test:
         self.cohort = Cohort(tuple(map(Member.of_recording, self.recordings)))
         self._weights = resample(self.cohort, RESAMPLES, 0)
 
-    def hear(self, files: Mapping[str, Path]) -> dict[str, Outputs]:
-        """Embeddings (n, E) and logits (n, K) of all recordings by each file: the means over their clips."""
-        runners = {name: open_runner(path) for name, path in files.items()}
+    def hear(self, runners: Mapping[str, Runner]) -> dict[str, Outputs]:
+        """Embeddings (n, E) and logits (n, K) of all recordings by each: the means over their clips."""
         rows: dict[str, list[Outputs]] = {name: [] for name in runners}
         for recording in track(self.recordings, len(self.recordings), "test"):
             features = log_mel(self.dataset.clips(recording), self.dataset.contract)[:, None]
@@ -137,7 +136,8 @@ def _family(test: Test, ways: Mapping[str, Artifact | str]) -> dict[str, Any]:
     artifacts = {name: made for name, made in ways.items() if isinstance(made, Artifact)}
     files = {f"{name} {file}": made.file(file) for name, made in artifacts.items() for file in FILES}
     first = next(iter(artifacts.values()))
-    said = test.hear({FLOAT: first.file(FLOAT), **files})
+    files[FLOAT] = first.file(FLOAT)
+    said = test.hear({name: open_runner(path) for name, path in files.items()})
     floating = test.auroc(said[FLOAT])
     return {
         "float": {

@@ -3,12 +3,12 @@
     python benchmarks/schemes.py FOLDER [FAMILY ...]
 
 Each family is quantised by each of SCHEMES through the quantize stage with its proof and gates, becomes an
-Android bundle, and is verified: `works`, or the sentence that refuses it. Where a stethoscope takes the
-scheme, the library for its board is made and run on the emulator too. What a table of the product refuses
+Android bundle, is verified and bisected: `works`, or the sentence that refuses it. Where a stethoscope takes
+the scheme, the library for its board is made and run on the emulator too. What a table of the product refuses
 beforehand is asked for as well. The recordings are a few of each label of FOLDER. The students have heard
-them and are not trained: whether a conversion works does not depend on what they know, and the gates of scores
-and geometry, which do, are wide open. benchmarks/results/schemes.json is written after each cell; a cell that
-it holds is not run again.
+them and are not trained: whether a conversion works does not depend on what they know, and the gates of
+scores and geometry, which do, are wide open. benchmarks/results/schemes.json is written after each cell; a
+cell that it holds is not run again.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, write_json
 from acula_edge.build import BuildConfig
@@ -44,6 +45,7 @@ from acula_edge.students.families import FAMILIES
 from acula_edge.students.space import TextSpace
 from acula_edge.students.store import save_student
 from acula_edge.students.student import Student
+from quantize.bisect import bisect, first_fault
 from quantize.choice import features_of
 from quantize.config import QuantizeConfig
 from quantize.gates_config import Drop, GatesConfig, Least
@@ -146,18 +148,24 @@ def _cell(name: str, place: Place) -> dict[str, Any]:
 
 
 def _verified(name: str, quantized: Artifact, place: Place) -> str:
-    """`works` if the bundle is made and every golden clip comes out of it again, else why not."""
+    """`works` if the bundle is made, gives every golden clip again, and bisect finds no fault; or why not."""
     inputs = TargetInputs(quantized, place.dataset)
     try:
         bundle = run_target(TargetConfig(name=name, golden_clips=4), inputs, place.folder / name)
         checks = verify_bundle(bundle, list(Runtime))
         core = core_of(bundle)
         firmware = core is None or verify_firmware(bundle, core).passed
+        fault = first_fault(bisect(bundle, _clip(place)))
     except AculaError as error:
         return _said(error, place)
     missed = [f"{check.form} .{check.runtime}" for check in checks if not check.passed]
     missed += [] if firmware else ["the library on the board"]
-    return f"golden clips missed: {', '.join(missed)}" if missed else WORKS
+    missed += [] if fault is None else [f"bisect: {fault.name} {fault.reason or fault.culprit}"]
+    return f"missed: {', '.join(missed)}" if missed else WORKS
+
+
+def _clip(place: Place) -> NDArray[np.int16]:
+    return spread_clips(Dataset.open(place.dataset), Split.VAL, 1, 0).pcm
 
 
 def _facts(quantized: Artifact) -> dict[str, Any]:

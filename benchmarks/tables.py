@@ -19,6 +19,7 @@ import numpy as np
 from tables_firmware import firmware
 from tables_students import students
 
+from acula_edge.bench.advice import advice
 from acula_edge.bench.report import Report
 from acula_edge.bench.sections import timing_table
 from acula_edge.evaluation.results import Search, TeacherEvaluation
@@ -69,7 +70,7 @@ def _section(path: Path) -> str:
         f"every sample in [{path.name}](benchmarks/results/reports/{path.name}).",
         "",
         *table_lines(timing_table(performance.timings)),
-        *(f"- {sentence}" for sentence in report.limitations),
+        *(f"- {sentence}" for sentence in (*advice(performance), *report.limitations)),
     ]
     return "\n".join(lines) + "\n"
 

@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -117,6 +119,16 @@ def attribute(graph: GraphModule, node: Node) -> Tensor:
         found = getattr(found, part)
     assert isinstance(found, Tensor)
     return found.detach()
+
+
+def weight_scales(graph: GraphModule, layer: Layer) -> NDArray[np.float64]:
+    """Scales of a layer's quantised weight: of each output channel, or (1,) of all; empty if it is float."""
+    if layer.weight is None:
+        return np.empty(0)
+    _, *numbers = layer.weight.all_input_nodes  # without any, the weight has one scale, which is a constant
+    if not numbers:
+        return np.array([layer.weight.args[1]], dtype=np.float64)
+    return np.asarray(attribute(graph, numbers[0]).numpy().astype(np.float64))
 
 
 class Walk(Interpreter):

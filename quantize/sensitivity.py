@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from acula_edge.evidence.fidelity import FloatEffect, LayerFidelity, WeightScales
-from quantize.layers import Grid, Layer, Walk, float_weights, layers_of
+from quantize.layers import Grid, Layer, Walk, float_weights, layers_of, weight_scales
 from quantize.tflite_layers import TfliteGraph
 
 Values = NDArray[np.float64]
@@ -104,7 +104,7 @@ def scan_graph(quantised: GraphModule, student: nn.Module, features: Tensor, sco
         for layer in weighted:
             before = _before(quantised, layer, integer)
             ends[-1].append(_outputs(Walk(quantised, weights, {layer.name}).values(batch, before)))
-    scales = [_scales(layer, integer) for layer in layers]
+    scales = [weight_scales(quantised, layer) for layer in layers]
     return Scan(
         tuple(t.fidelity(i, i.grid, s, True) for t, i, s in zip(tallies, layers, scales, strict=True)),
         _effects([layer.name for layer in weighted], ends, score),
@@ -142,12 +142,6 @@ def _before(graph: GraphModule, layer: Layer, values: dict[Node, Any]) -> dict[N
         if node is not layer.weight:
             kept[node] = values[node]
     raise AssertionError("the layer is one of the graph")
-
-
-def _scales(layer: Layer, values: dict[Node, Any]) -> Values:
-    if layer.weight is None:
-        return np.empty(0)
-    return np.asarray(values[layer.weight.all_input_nodes[1]].numpy().astype(np.float64))
 
 
 def _effects(
