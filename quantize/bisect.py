@@ -37,6 +37,7 @@ _FLOAT_BOUND = 1e-4  # of the largest value, or of 1: two float kernels
 _NOISE_BOUND = 0.1  # rms of a layer's error over that of its signal: 20 dB; a sound layer has 35 to 40
 _STEPS_BOUND = 2.0  # INT8 steps: rounding of the sum, of the rounded bias, and of a tie
 _STORED_BOUND = 1e-4  # relative; INT8 weights are equal or not
+_UNPRINTED = 6e-7  # the compiler of flatbuffers prints a scale of a .pte with six decimals
 _COSINE_BOUND = 0.01  # 1 - cosine of embeddings, as the parity gate has it
 
 
@@ -185,16 +186,23 @@ def _unlike(scene: _Scene, layer: Layer, held: PteLayer) -> float:
     """Relative difference of scales, grid and bias; where INT8 weights differ, at least 1."""
     found = [0.0]
     if layer.grid and held.scale is not None and held.zero_point is not None:
-        found += [abs(held.scale / layer.grid.scale - 1), abs(held.zero_point - layer.grid.zero_point)]
+        found += [_apart(held.scale, layer.grid.scale), abs(held.zero_point - layer.grid.zero_point)]
     if layer.weight is not None and held.weight is not None and held.weight_scales is not None:
         own = stored(scene.forced.graph, layer)
-        found.append(float(np.abs(held.weight_scales / own.scales - 1).max()))
+        found.append(float(np.max(_apart(held.weight_scales, own.scales))))
         found.append(float(np.abs(own.weight.astype(int) - held.weight.astype(int)).max()))
         if held.bias is not None and own.bias is not None and own.bias_steps is not None:
-            # An int32 bias is rounded to its step; what is left over is compared with the weights' range.
-            beyond = np.maximum(np.abs(held.bias - own.bias) - 1.01 * own.bias_steps, 0)
+            # An int32 bias is rounded to its step, which the input's printed scale tells inexactly; what is
+            # left over is compared with the weights' range.
+            blurred = np.abs(own.bias) * _UNPRINTED * own.scales / own.bias_steps
+            beyond = np.maximum(np.abs(held.bias - own.bias) - 1.01 * own.bias_steps - blurred, 0)
             found.append(float((beyond / (127 * own.bias_steps)).max()))
     return max(found)
+
+
+def _apart(held: Any, own: Any) -> Any:
+    """Relative difference of scales, beyond what their printing hides."""
+    return np.maximum(np.abs(held - own) - _UNPRINTED, 0) / own
 
 
 def _ended(
