@@ -1,14 +1,15 @@
 """Size, latency and test AUROC of our files against what others make of the same student.
 
-    python benchmarks/pareto.py FOLDER TEACHER STUDENT ...
+    python benchmarks/pareto.py FOLDER QUANTIZED ...
 
-TEACHER is a folder that `acula-edge teacher train --data FOLDER` wrote, each STUDENT one that
-`acula-edge distill train` made from it. The student is quantised by the quantize stage's defaults, and from
-its float files by ONNX Runtime's `quantize_static` (QDQ, a scale for each channel), by ai-edge-quantizer's
-static recipe with its own `calibrate`, and by ExecuTorch's XNNPACKQuantizer with its own observers; all hear
-the same calibration clips. Each file is timed in fresh processes, in rounds in which all take their turn in a
-drawn order, so that what else the machine does falls on all of them. The plain .tflite takes and gives INT8:
-the conversion of its inputs and outputs is not in its time. Writes benchmarks/results/pareto.json.
+Each QUANTIZED is the artifact of a quantize stage with its default configuration, as `acula-edge build --data
+FOLDER` leaves it in its work folder. From its float files ONNX Runtime's `quantize_static` (QDQ, a scale for
+each channel), ai-edge-quantizer's static recipe with its own `calibrate`, and ExecuTorch's XNNPACKQuantizer
+with its own observers make INT8 files too; all hear the same calibration clips. Ours are there a second time
+with the first convolution in float. Each file is timed in fresh processes, in rounds in which all take their
+turn in a drawn order, so that what else the machine does falls on all of them. The plain .tflite takes and
+gives INT8: the conversion of its inputs and outputs is not in its time. Every file is scored on the test
+recordings. Writes benchmarks/results/pareto.json.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ from acula_edge.runtime.runner import Outputs, Runner, open_runner
 from acula_edge.students.store import load_student
 from quantize.choice import choose_clips, features_of
 from quantize.config import QuantizeConfig
+from quantize.scheme import SchemeConfig
 
 RESULT = Path(__file__).parent / "results" / "pareto.json"
 WORK = Path(".acula-edge")
-ROUNDS, RUNS, WARMUP, THREADS = 5, 60, 10, (1, 2)
+ROUNDS, RUNS, WARMUP, THREADS = 4, 60, 10, (1, 2)
 FLOAT = "float .tflite"
 
 Floats = NDArray[np.float32]
@@ -57,17 +59,14 @@ class System:
     ours: bool = False
 
 
-def main(folder: Path, teacher: Path, students: list[Path]) -> None:
+def main(folder: Path, artifacts: list[Path]) -> None:
     """Make all files, time them, and score them."""
-    source = Artifact.open(teacher, ArtifactKind.TEACHER)
     test = Test(Dataset.open(make(BuildConfig(), folder, WORK, ArtifactKind.DATASET)))
     found = {}
-    for path in students:
-        student = Artifact.open(path, ArtifactKind.STUDENT)
-        given = {ArtifactKind.TEACHER: source, ArtifactKind.STUDENT: student}
-        quantized = make(BuildConfig(), folder, WORK, ArtifactKind.QUANTIZED, given)
-        family = family_of(student)
-        systems, clip = _systems(test.dataset, student, quantized, WORK / "pareto" / family)
+    for path in artifacts:
+        quantized = Artifact.open(path, ArtifactKind.QUANTIZED)
+        family = family_of(quantized)
+        systems, clip = _systems(test.dataset, quantized, WORK / "pareto" / family)
         found[family] = _family(test, systems, clip)
         write_json(RESULT, {**_how(), "families": found, "environment": environment()})
 
@@ -76,9 +75,7 @@ def _how() -> dict[str, Any]:
     return {"rounds": ROUNDS, "runs": RUNS, "warmup": WARMUP, "threads": THREADS}
 
 
-def _systems(
-    dataset: Dataset, student: Artifact, quantized: Artifact, folder: Path
-) -> tuple[dict[str, System], Path]:
+def _systems(dataset: Dataset, quantized: Artifact, folder: Path) -> tuple[dict[str, System], Path]:
     """Every file of one student, and one clip's features as a file."""
     folder.mkdir(parents=True, exist_ok=True)
     config = QuantizeConfig()
@@ -88,10 +85,17 @@ def _systems(
     with divert_output(folder / "log"):
         _onnxruntime(quantized.file("model.onnx"), features, folder / "onnxruntime.onnx")
         _ai_edge_quantizer(quantized.file("float.tflite"), features, folder / "plain.tflite")
-        _xnnpack(student, features, folder / "plain.pte")
+        _xnnpack(quantized, features, folder / "plain.pte")
+        _float_stem(quantized, features, folder)
     return {
         "our .pte": System(quantized.file("model.pte"), "ours, ExecuTorch", int8=True, ours=True),
         "our .tflite": System(quantized.file("model.tflite"), "ours, LiteRT", int8=True, ours=True),
+        "our .pte, float stem": System(
+            folder / "stem.pte", "ours, first layer in float, ExecuTorch", int8=True, ours=True
+        ),
+        "our .tflite, float stem": System(
+            folder / "stem.tflite", "ours, first layer in float, LiteRT", int8=True, ours=True
+        ),
         "plain .pte": System(folder / "plain.pte", "XNNPACKQuantizer, ExecuTorch", int8=True),
         "plain .tflite": System(folder / "plain.tflite", "ai-edge-quantizer, LiteRT", int8=True),
         "static .onnx": System(folder / "onnxruntime.onnx", "quantize_static, ONNX Runtime", int8=True),
@@ -125,6 +129,22 @@ def _ai_edge_quantizer(source: Path, features: Floats, out: Path) -> None:
     quantizer = Quantizer(str(source), recipe.static_wi8_ai8())
     heard = {"serving_default": [{"features": clip[None]} for clip in features]}
     out.write_bytes(quantizer.quantize(quantizer.calibrate(heard)).quantized_model)
+
+
+def _float_stem(quantized: Artifact, features: Floats, folder: Path) -> None:
+    """The product's own mixed precision: `quantize.scheme.float_modules = ["trunk.0"]`."""
+    import torch
+
+    from quantize import executorch, litert
+    from quantize.prepared import Prepared
+
+    scheme, clips = SchemeConfig(float_modules=("trunk.0",)), torch.from_numpy(features)
+    prepared = Prepared.of(load_student(quantized), clips, scheme, QuantizeConfig().calibration)
+    graph = executorch.quantise(prepared.network, clips, scheme, prepared.ranges)
+    (folder / "stem.pte").write_bytes(executorch.lower(graph, forward=clips[:1]).program)
+    plain = quantized.file("float.tflite").read_bytes()
+    model = litert.quantise(plain, "features", features, scheme, prepared.sites, prepared.ranges)
+    (folder / "stem.tflite").write_bytes(model)
 
 
 def _xnnpack(student: Artifact, features: Floats, out: Path) -> None:
@@ -277,6 +297,6 @@ if __name__ == "__main__":
         file, clip, threads = sys.argv[2:]
         print(json.dumps(_time(Path(file), Path(clip), int(threads))))
     else:
-        folder, teacher, *students = map(Path, sys.argv[1:])
-        main(folder, teacher, students)
+        folder, *artifacts = map(Path, sys.argv[1:])
+        main(folder, artifacts)
         say(f"{RESULT.name} is written")
