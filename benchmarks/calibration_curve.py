@@ -5,8 +5,8 @@
 TEACHER is a folder that `acula-edge teacher train --data FOLDER` wrote, each STUDENT an artifact with a
 student of its in float. For each number of training clips and each choice of the product, and for clips drawn
 at random DRAWS times, the student becomes an INT8 .tflite with the default scheme, which runs on one clip of
-each of VALIDATION validation recordings: its embeddings' signal to noise ratio and worst cosine against the float
-file's, and its mean AUROC less that of float. The test split is not opened. Writes
+each of VALIDATION validation recordings: its embeddings' signal to noise ratio and worst cosine against the
+float file's, and its mean AUROC less that of float. The test split is not opened. Writes
 benchmarks/results/calibration_curve.json.
 """
 

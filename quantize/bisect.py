@@ -23,7 +23,7 @@ from acula_edge.frontend import log_mel
 from acula_edge.runtime.runner import open_runner
 from acula_edge.students.store import load_student
 from acula_edge.students.student import Student
-from quantize.forcing import Forced, as_shaped, stored
+from quantize.forcing import Forced, Stored, as_shaped, stored
 from quantize.graph_file import GRAPH, load_graph
 from quantize.layers import Layer
 from quantize.onnx_layers import run_onnx
@@ -192,12 +192,19 @@ def _unlike(scene: _Scene, layer: Layer, held: PteLayer) -> float:
         found.append(float(np.max(_apart(held.weight_scales, own.scales))))
         found.append(float(np.abs(own.weight.astype(int) - held.weight.astype(int)).max()))
         if held.bias is not None and own.bias is not None and own.bias_steps is not None:
-            # An int32 bias is rounded to its step, which the input's printed scale tells inexactly; what is
-            # left over is compared with the weights' range.
-            blurred = np.abs(own.bias) * _UNPRINTED * own.scales / own.bias_steps
+            # An int32 bias is rounded to its step, which printed scales tell inexactly; what is left over is
+            # compared with the weights' range.
+            blurred = np.abs(own.bias) * _UNPRINTED * _printed(own)
             beyond = np.maximum(np.abs(held.bias - own.bias) - 1.01 * own.bias_steps - blurred, 0)
             found.append(float((beyond / (127 * own.bias_steps)).max()))
     return max(found)
+
+
+def _printed(own: Stored) -> NDArray[np.float64]:
+    """Sum of 1 / scale over the printed scales of a bias's step; those of single channels are in a table."""
+    assert own.bias_steps is not None
+    one_scale = float(np.ptp(own.scales)) == 0
+    return np.asarray(own.scales / own.bias_steps + (1 / own.scales if one_scale else 0.0))
 
 
 def _apart(held: Any, own: Any) -> Any:

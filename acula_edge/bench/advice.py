@@ -43,11 +43,11 @@ def _sentence(pairs: list[tuple[Timing, Timing]]) -> str:
         for int8, floating in slower
     )
     int8, floating = slower[0]
-    said = f"INT8 is slower than float in {int8.runtime}: {times}."
+    said = f"On this host INT8 is slower than float in {int8.runtime}: {times}."
     if len(slower) < len(pairs):
         return said
     size = floating.size_bytes / int8.size_bytes
     return (
         f"{said} Where speed counts more than size, take {floating.file} of the quantized artifact instead "
-        f"of {int8.file}: it is {size:.1f} times as large."
+        f"of {int8.file}: it is {size:.1f} times as large. Measure on the device: its kernels are others."
     )

@@ -59,7 +59,7 @@ def test_nothing_is_said_where_int8_is_not_slower_in_the_same_place(
 
 def test_slower_with_some_threads_is_said_without_a_recommendation(report: Report) -> None:
     assert advice(_performance(report, [*FAST, *SLOW_ALONE])) == (
-        "INT8 is slower than float in LiteRT: 0.400 ms against 0.300 ms with 2 threads.",
+        "On this host INT8 is slower than float in LiteRT: 0.400 ms against 0.300 ms with 2 threads.",
     )
 
 
