@@ -82,6 +82,9 @@ REFUSED: dict[str, dict[str, Any]] = {
     "symmetric activations without fixed ranges": {
         "quantize": {"scheme": {"pte": "dynamic", "tflite": "dynamic", "symmetric": True}}
     },
+    "dynamic with one scale per weight in a .pte": {
+        "quantize": {"scheme": {"pte": "dynamic", "per_channel": False}}
+    },
     "tuning of ONNX": {"quantize": {"tuning": {"runtime": "onnx"}}},
 }
 OPEN_GATES = GatesConfig(

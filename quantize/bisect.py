@@ -235,7 +235,8 @@ def _tflite(scene: _Scene, name: str, batch: NDArray[Any]) -> Iterator[Differenc
     graph.run(batch)
     found = graph.layers[-len(scene.layers) :]  # a front end's layers come first
     _require_kinds([layer.kind for layer in found], scene.layers, name)
-    source = torch.from_numpy(graph.real(graph.features)).reshape(scene.features.shape)
+    heard = graph.features(found[0], scene.features.size)
+    source = torch.from_numpy(graph.real(heard)).reshape(scene.features.shape)
     if scene.forced.input_grid is not None:
         steps = float((source - scene.forced.heard()).abs().max()) / scene.forced.input_grid.scale
         yield Difference("front end", "INT8 steps", steps, _STEPS_BOUND)
