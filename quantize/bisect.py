@@ -29,7 +29,7 @@ from quantize.layers import Layer
 from quantize.onnx_layers import run_onnx
 from quantize.parity import cosines
 from quantize.pte_layers import PteLayer, read_pte
-from quantize.tflite_layers import TfliteGraph
+from quantize.tflite_layers import TfliteGraph, TfliteLayer
 
 Floats = NDArray[np.float32]
 
@@ -149,9 +149,8 @@ def _quantised(scene: _Scene) -> Iterator[Difference]:
     exported = _onnx(scene)
     heard = scene.forced.alone(exported)
     for layer in scene.layers:
-        signal, error = exported[layer.name], heard[layer.name] - exported[layer.name]
-        floor = layer.grid.scale if layer.grid else 1e-6  # the noise of a layer that is silent
-        value = float(error.square().mean().sqrt()) / max(float(signal.square().mean().sqrt()), floor)
+        signal, floor = exported[layer.name], layer.grid.scale if layer.grid else 1e-6
+        value = _noise(heard[layer.name] - signal, signal, floor)
         yield Difference(layer.name, "noise over signal", value, _NOISE_BOUND)
 
 
@@ -241,14 +240,35 @@ def _tflite(scene: _Scene, name: str, batch: NDArray[Any]) -> Iterator[Differenc
         steps = float((source - scene.forced.heard()).abs().max()) / scene.forced.input_grid.scale
         yield Difference("front end", "INT8 steps", steps, _STEPS_BOUND)
     values = {
-        layer.name: as_shaped(graph.real(one.output), scene.forced.shapes[layer.name])
+        layer.name: as_shaped(_read(graph, layer, one), scene.forced.shapes[layer.name])
         for layer, one in zip(scene.layers, found, strict=True)
     }
     expected = scene.forced.alone(values, source)
     for layer, one in zip(scene.layers, found, strict=True):
-        step = max((grid.scale for grid in (layer.grid, one.grid) if grid), default=1.0)
-        error = float((values[layer.name] - expected[layer.name]).abs().max())
-        yield Difference(layer.name, "INT8 steps", error / step, _STEPS_BOUND)
+        yield _off(layer, one, values[layer.name], expected[layer.name])
+
+
+def _read(graph: TfliteGraph, layer: Layer, one: TfliteLayer) -> Floats:
+    """A layer's output as the next layer gets it: a float one may be rounded on its way there."""
+    real, grid = graph.real(one.output), layer.grid
+    if one.grid is not None or grid is None:
+        return real
+    rounded = np.clip(np.rint(real / grid.scale) + grid.zero_point, grid.low, grid.high)
+    return np.asarray(grid.scale * (rounded - grid.zero_point), dtype=np.float32)
+
+
+def _off(layer: Layer, one: TfliteLayer, found: Tensor, expected: Tensor) -> Difference:
+    """In steps where graph and file have a grid of 8 bits; under different schemes, as noise."""
+    error, grids = found - expected, [grid for grid in (layer.grid, one.grid) if grid]
+    step = max((grid.scale for grid in grids), default=1e-6)
+    if [grid.high - grid.low for grid in grids] == [255, 255]:
+        return Difference(layer.name, "INT8 steps", float(error.abs().max()) / step, _STEPS_BOUND)
+    return Difference(layer.name, "noise over signal", _noise(error, expected, step), _NOISE_BOUND)
+
+
+def _noise(error: Tensor, signal: Tensor, floor: float) -> float:
+    """Ratio of root mean squares; `floor` is the noise of a layer that is silent."""
+    return float(error.square().mean().sqrt()) / max(float(signal.square().mean().sqrt()), floor)
 
 
 def _require_kinds(found: Sequence[str], layers: Sequence[Layer], name: str) -> None:

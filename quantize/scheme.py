@@ -82,8 +82,8 @@ class SchemeConfig(BaseModel):
             )
         if self.pte is Scheme.DYNAMIC and not self.per_channel:
             raise UsageError(
-                "per_channel = false is not for scheme dynamic in a .pte: XNNPACK chooses ranges anew only for "
-                "weights with a scale for each channel; make per_channel true, or pte static"
+                f"per_channel = false is not for scheme {self.pte} in a .pte: XNNPACK needs a scale for each "
+                f"channel of a weight there; make per_channel true, or pte {Scheme.STATIC}"
             )
         if self.qat and (self.pte, self.tflite) != (Scheme.STATIC, Scheme.STATIC):
             raise UsageError(
