@@ -132,7 +132,7 @@ def _pareto(found: dict[str, Any]) -> Iterator[str]:
     rows = [
         _pareto_row(name, title, row, family["front"])
         for name, family in found["families"].items()
-        for title, row in family["systems"].items()
+        for title, row in sorted(family["systems"].items(), key=lambda item: not item[1]["ours"])
     ]
     header = (
         *("student", "file", "made by", "KiB", "AUROC", "less float (95 % interval)"),
@@ -146,7 +146,7 @@ def _pareto(found: dict[str, Any]) -> Iterator[str]:
         f"- Other work ran on the {cores} cores (load average {min(loads):.1f} to {max(loads):.1f}): read "
         "the ratios, not the milliseconds.",
         "- On the front: no other file is at least as small, as fast and as accurate, with one and with two "
-        "threads. Differences in AUROC within their interval are chance; the front takes them as they are.",
+        "threads (or with the number that is named). Differences in AUROC within their interval are chance; the front takes them as they are.",
         "- The plain `.tflite` takes and gives INT8: converting its inputs and outputs is not in its time.",
         "",
     )
@@ -157,10 +157,16 @@ def _pareto_row(name: str, title: str, row: Mapping[str, Any], fronts: Mapping[s
     gain = _estimate(row["gain"])
     on = [threads for threads in ("1", "2") if title in fronts[threads]]
     return (
-        *cells(f"`{name}`", title, row["title"], kibibytes(row["bytes"]), number(_estimate(row["auroc"]))),
+        *cells(
+            f"`{name}`",
+            _spoken(title),
+            row["title"],
+            kibibytes(row["bytes"]),
+            number(_estimate(row["auroc"])),
+        ),
         Cell(signed(gain), interval(gain, "+")),
         *(Cell(f"{one['median_ms']:.3f}", f"{one['p10_ms']:.3f} to {one['p90_ms']:.3f}") for one in times),
-        Cell({0: "no", 2: "yes"}.get(len(on), f"with {''.join(on)} thread")),
+        Cell({0: "no", 2: "yes"}.get(len(on), f"with {' '.join(on)}")),
     )
 
 
@@ -170,21 +176,25 @@ def _verdict(name: str, family: Mapping[str, Any]) -> str:
     own = [title for title, row in systems.items() if row["ours"]]
     on = [title for title in own if any(title in front for front in family["front"].values())]
     off = [title for title in own if title not in on]
-    said = f"`{name}`: on the front: {', '.join(on) or 'none of ours'}"
-    said += f"; not on it: {', '.join(off)}" if off else ""
+    said = f"`{name}`: on the front: {', '.join(map(_spoken, on)) or 'none of ours'}"
+    said += f"; not on it: {', '.join(map(_spoken, off))}" if off else ""
     slow = [
-        f"{title} ({row['latency']['1']['median_ms'] / floating:.1f} times)"
+        f"{_spoken(title)}, {row['latency']['1']['median_ms'] / floating:.1f} times"
         for title, row in systems.items()
         if row["ours"]
         for floating in [systems[_float_of(title)]["latency"]["1"]["median_ms"]]
         if row["latency"]["1"]["median_ms"] > floating
     ]
-    return f"{said}. Slower than float in the same runtime: {', '.join(slow) or 'none of ours'}."
+    return f"{said}. Slower than float in the same runtime: {'; '.join(slow) or 'none of ours'}."
+
+
+def _spoken(title: str) -> str:
+    file, _, detail = title.partition(", ")
+    return f"{file} ({detail})" if detail else file
 
 
 def _float_of(title: str) -> str:
-    suffix = title.removeprefix("our ").partition(",")[0]
-    return f"float {suffix}"
+    return f"float {title.removeprefix('our ').partition(',')[0]}"
 
 
 def _curve(found: dict[str, Any]) -> Iterator[str]:
