@@ -146,7 +146,8 @@ def _pareto(found: dict[str, Any]) -> Iterator[str]:
         f"- Other work ran on the {cores} cores (load average {min(loads):.1f} to {max(loads):.1f}): read "
         "the ratios, not the milliseconds.",
         "- On the front: no other file is at least as small, as fast and as accurate, with one and with two "
-        "threads (or with the number that is named). Differences in AUROC within their interval are chance; the front takes them as they are.",
+        "threads (or with the number that is named). Differences in AUROC within their interval are chance; "
+        "the front takes them as they are.",
         "- The plain `.tflite` takes and gives INT8: converting its inputs and outputs is not in its time.",
         "",
     )
