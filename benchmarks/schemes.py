@@ -1,54 +1,55 @@
 """Which quantisation scheme goes through the whole line, for which student and target?
 
     python benchmarks/schemes.py FOLDER [FAMILY ...]
+    python benchmarks/schemes.py FOLDER --files [FAMILY ...]
 
 Each family is quantised by each of SCHEMES through the quantize stage with its proof and gates, becomes an
 Android bundle, is verified and bisected: `works`, or the sentence that refuses it. Where a stethoscope takes
 the scheme, the library for its board is made and run on the emulator too. What a table of the product refuses
 beforehand is asked for as well. The recordings are a few of each label of FOLDER. The students have heard
 them and are not trained: whether a conversion works does not depend on what they know, and the gates of
-scores and geometry, which do, are wide open. benchmarks/results/schemes.json is written after each cell; a
-cell that it holds is not run again.
+scores and geometry, which do, are wide open. With `--files`, which takes a quarter of the time, a scheme's
+`model.pte` and `model.tflite` alone are made and run: `runs`, with the worst clip's cosine. Each cell is
+written to benchmarks/results/schemes.json, and one that it holds is not made again.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from few import few, heard
 from numpy.typing import NDArray
 
-from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, write_json
+from acula_edge.artifact import Artifact, ArtifactKind, write_json
 from acula_edge.build import BuildConfig
-from acula_edge.data.config import DataConfig
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
 from acula_edge.data.spread import spread_clips
-from acula_edge.data.stage import DataInputs
-from acula_edge.data.stage import run as run_data
 from acula_edge.environment import environment
 from acula_edge.errors import AculaError
 from acula_edge.progress import say
+from acula_edge.runtime.divert import divert_output
 from acula_edge.runtime.golden import verify_bundle
-from acula_edge.runtime.runner import Runtime
+from acula_edge.runtime.runner import Runtime, open_runner
 from acula_edge.students.families import FAMILIES
-from acula_edge.students.space import TextSpace
-from acula_edge.students.store import save_student
-from acula_edge.students.student import Student
+from acula_edge.students.store import load_student
 from quantize.bisect import bisect, first_fault
 from quantize.choice import features_of
 from quantize.config import QuantizeConfig
 from quantize.gates_config import Drop, GatesConfig, Least
+from quantize.graphs import NamedFeatures
+from quantize.parity import cosines
+from quantize.scheme import SchemeConfig
 from quantize.stage import QuantizeInputs
 from quantize.stage import run as run_quantize
 from targets.config import TargetConfig
@@ -58,10 +59,10 @@ from targets.stethoscope.verify import core_of, verify_firmware
 
 RESULT = Path(__file__).parent / "results" / "schemes.json"
 WORK = Path(".acula-edge") / "schemes"
-WORKS = "works"
+WORKS, RUNS = "works", "runs"
+FILES = "--files"
+FILES_OF = ("static", "layers in float", "dynamic", "int16 activations (.tflite)", "weight-only (.tflite)")
 PHONE, STETHOSCOPE = "android", "stethoscope-m7"
-PATIENTS, RECORDINGS = 3, 2  # of each label
-HEARD, SHARED_DIM = 48, 192
 # The keys of [quantize] that make each scheme.
 SCHEMES: dict[str, dict[str, Any]] = {
     "static": {},
@@ -107,23 +108,31 @@ class Place:
 
 def main(folder: Path, *families: str) -> None:
     """Fill the cells that are still empty."""
-    found = _begun()
+    found, whole = _begun(), FILES not in families
+    chosen = [family for family in families if family != FILES] or list(FAMILIES)
     found["refused"] = {name: _refusal(sections) for name, sections in REFUSED.items()}
     found["refused"] |= {
         f"{name} for a stethoscope": refusal
         for name, keys in SCHEMES.items()
         if (refusal := _refusal({"quantize": keys, "target": {"name": STETHOSCOPE}}))
     }
-    dataset = _few(folder)
-    for family in families or FAMILIES:
+    write_json(RESULT, found)
+    dataset = few(folder, WORK)
+    for family in chosen:
         with TemporaryDirectory() as temporary:
-            student = _student(family, dataset, Path(temporary) / "student")
-            for name in SCHEMES:
-                if name not in found["cells"].setdefault(family, {}):
+            student = heard(family, dataset, Path(temporary) / "student")
+            for name in SCHEMES if whole else FILES_OF:
+                if name not in found["cells"].get(family, {}):
                     place = Place(dataset, student, Path(temporary) / name)
-                    found["cells"][family][name] = _cell(name, place)
-                    say(f"{family}, {name}: {found['cells'][family][name]}")
-                    write_json(RESULT, {**found, "environment": environment()})
+                    _keep(family, name, _cell(name, place) if whole else _files(name, place))
+
+
+def _keep(family: str, name: str, cell: dict[str, Any]) -> None:
+    """Another process may have written other cells meanwhile."""
+    found = _begun()
+    found["cells"].setdefault(family, {})[name] = cell
+    say(f"{family}, {name}: {cell}")
+    write_json(RESULT, {**found, "environment": environment()})
 
 
 def _begun() -> dict[str, Any]:
@@ -148,6 +157,52 @@ def _cell(name: str, place: Place) -> dict[str, Any]:
     except AculaError as error:
         return {"quantize": _said(error, place)}
     return {"quantize": WORKS, **targets, **_facts(quantized), "seconds": round(time.perf_counter() - start)}
+
+
+def _files(name: str, place: Place) -> dict[str, Any]:
+    """The two files that take features, on the clips that the student was calibrated with."""
+    from quantize import executorch, litert
+    from quantize.calibration import CalibrationConfig
+    from quantize.prepared import Prepared
+
+    start, student = time.perf_counter(), load_student(place.student)
+    scheme = SchemeConfig.model_validate(SCHEMES[name].get("scheme", {}))
+    dataset = Dataset.open(place.dataset)
+    features = features_of(spread_clips(dataset, Split.TRAIN, 16, 0), dataset)
+    clips = torch.from_numpy(features)
+    place.folder.mkdir()
+    with divert_output(place.folder / "log"):
+        prepared = Prepared.of(student, clips, scheme, CalibrationConfig())
+        graph = executorch.quantise(student, clips, scheme, prepared.ranges)
+        models = {
+            "model.pte": executorch.lower(graph, forward=clips[:1]).program,
+            "model.tflite": litert.quantise(
+                _float_tflite(place.student.path),
+                "features",
+                features,
+                scheme,
+                prepared.sites,
+                prepared.ranges,
+            ),
+        }
+    with torch.no_grad():
+        expected = student(clips)[0].numpy()
+    cell: dict[str, Any] = {"quantize": RUNS}
+    for file, content in models.items():
+        (place.folder / file).write_bytes(content)
+        found = open_runner(place.folder / file).run(features).embedding
+        cell[file] = {"worst_cosine": float(cosines(expected, found).min()), "bytes": len(content)}
+    return {**cell, "seconds": round(time.perf_counter() - start)}
+
+
+@lru_cache(maxsize=1)
+def _float_tflite(path: Path) -> bytes:
+    """Kept from scheme to scheme."""
+    from quantize import litert
+
+    student = load_student(Artifact.open(path, ArtifactKind.STUDENT))
+    silence = torch.zeros(1, 1, student.n_mels, student.n_frames)
+    return litert.convert(NamedFeatures(student), "features", silence)
 
 
 def _verified(name: str, quantized: Artifact, place: Place) -> str:
@@ -199,66 +254,6 @@ def _said(error: AculaError, place: Place) -> str:
     """The error without the folders of this machine."""
     sentence, _, _ = str(error).partition("; the files are in")
     return sentence.replace(f"{place.folder}/", "")
-
-
-def _student(family: str, dataset_artifact: Artifact, out: Path) -> Artifact:
-    """A student whose normalisations know real sound; its text space is drawn."""
-    dataset = Dataset.open(dataset_artifact)
-    features = torch.from_numpy(features_of(spread_clips(dataset, Split.TRAIN, HEARD, 0), dataset))
-    torch.manual_seed(0)
-    n_logits = sum(task.n_logits for task in dataset.tasks)
-    config = FAMILIES[family].config
-    student = Student(config, dataset.contract.n_mels, dataset.contract.n_frames, n_logits).train()
-    for layer in student.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # the plain mean over the passes
-    with torch.no_grad():
-        student(features)
-    rng = np.random.default_rng(0)
-    basis, _ = np.linalg.qr(rng.normal(size=(SHARED_DIM, config.embedding_dim)))
-    with ArtifactWriter(out) as writer:
-        save_student(writer.path, student.eval())
-        TextSpace(basis.astype(np.float32), {}, 1.0).save(writer.path)
-        contract = dataset.contract.model_dump(mode="json")
-        parents = (dataset_artifact.parent,)
-        return writer.commit(
-            Description(
-                kind=ArtifactKind.STUDENT, key="heard, not trained", parents=parents, contract=contract
-            )
-        )
-
-
-def _few(folder: Path) -> Artifact:
-    """A Dataset of a few patients of each label."""
-    out = WORK / "dataset"
-    if out.is_dir():
-        return Artifact.open(out, ArtifactKind.DATASET)
-    recordings = WORK / "recordings"
-    recordings.mkdir(parents=True, exist_ok=True)
-    with (folder / "metadata.csv").open(encoding="utf-8", newline="") as stream:
-        rows = _some(list(csv.DictReader(stream)))
-    for row in rows:
-        (recordings / row["path"]).parent.mkdir(parents=True, exist_ok=True)
-        (recordings / row["path"]).unlink(missing_ok=True)
-        (recordings / row["path"]).symlink_to((folder / row["path"]).resolve())
-    with (recordings / "metadata.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return run_data(DataConfig(), DataInputs(recordings), out)
-
-
-def _some(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The first RECORDINGS of the first PATIENTS of each label."""
-    takes, patients, chosen = Counter[tuple[str, ...]](), Counter[tuple[str, ...]](), []
-    for row in rows:
-        label = (row["dataset"], row["label"])
-        patient = (*label, row["patient_id"] or row["path"])
-        patients[label] += takes[patient] == 0
-        if patients[label] <= PATIENTS and takes[patient] < RECORDINGS:
-            chosen.append(row)
-        takes[patient] += 1
-    return chosen
 
 
 if __name__ == "__main__":
