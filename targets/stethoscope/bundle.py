@@ -19,6 +19,7 @@ from targets.stethoscope.frontend import features
 from targets.stethoscope.library import Excerpt, Firmware, library_files, make_firmware, shipped_files
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.reference import Answers, reference_answers
+from targets.stethoscope.tflm import tflm_files
 
 MODEL = "model.tflite"
 GOLDEN_TEST = "test/golden.bin"
@@ -56,6 +57,8 @@ def write(facts: Facts, folder: Path, core: Core) -> None:
         _write(folder / path, text)
     for name, text in shipped_files("test").items():
         _write(folder / "test" / name, text)
+    for name, text in tflm_files(folder / MODEL).items():
+        _write(folder / "tflm" / name, text)
     (folder / GOLDEN_TEST).write_bytes(golden_test(sounds.pcm, sounds.answers))
     write_json(folder / "memory.json", firmware.plan.to_json())
     _write(folder / "memory.svg", draw_memory(firmware.plan))
