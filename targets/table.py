@@ -11,6 +11,7 @@ from acula_edge.errors import UsageError
 from acula_edge.runtime.runner import Runtime
 from targets.facts import Facts
 from targets.stethoscope.cores import CORES, Core
+from targets.stethoscope.cortex_m import require_lowering
 from targets.stethoscope.npu import NPUS, Npu
 from targets.stethoscope.vela import require_vela
 
@@ -64,6 +65,14 @@ def _ethos_u(npu: Npu, facts: Facts, folder: Path) -> None:
     write(facts, folder, _NPU_CORE, Addition(npu.title, partial(ethos_u.write, npu)))
 
 
+def _executorch(core: Core, facts: Facts, folder: Path) -> None:
+    from targets.stethoscope import executorch
+    from targets.stethoscope.addition import Addition
+    from targets.stethoscope.bundle import write
+
+    write(facts, folder, core, Addition("ExecuTorch", partial(executorch.write, core)))
+
+
 def _firmware(
     name: str, description: str, core: Core, write: Writer, require: Callable[[], None] = lambda: None
 ) -> Target:
@@ -107,6 +116,16 @@ TARGETS: dict[str, Target] = {
                 require_vela,
             )
             for npu in NPUS.values()
+        ),
+        *(
+            _firmware(
+                f"executorch-{core.name}",
+                f"Stethoscope with {core.title}: C99 library, and a .pte for ExecuTorch, not executed here",
+                core,
+                partial(_executorch, core),
+                require_lowering,
+            )
+            for core in CORES.values()
         ),
     )
 }
