@@ -14,6 +14,8 @@ from targets.stethoscope.emulator import Findings, Size, build_test, run_test, s
 from targets.stethoscope.lowering import read_network
 from targets.table import TARGETS
 
+NETWORK = "src/acula_network.c"
+
 
 @dataclass(frozen=True)
 class FirmwareCheck:
@@ -50,9 +52,9 @@ class FirmwareCheck:
 
 
 def core_of(bundle: Artifact) -> Core | None:
-    """The core that a bundle was built for; None for a bundle of another target."""
+    """The core that a bundle's library was built for; None for a bundle without one."""
     target = TARGETS.get(str(bundle.manifest.config.get("name", "")))
-    return target.core if target else None
+    return target.core if target and bundle.has(NETWORK) else None
 
 
 def verify_firmware(bundle: Artifact, core: Core) -> FirmwareCheck:
