@@ -1,4 +1,4 @@
-"""README's section on other ways to run a student's firmware, from benchmarks/results/firmware_paths.json."""
+"""README's section on the firmware beside other runtimes, from benchmarks/results/firmware_paths.json."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from acula_edge.evidence.markdown import table_lines
 from acula_edge.evidence.tables import Table, cells
 
+_NOTE = "- *Compiler estimate*: figures of Arm's compiler Vela. No NPU, and no model of one, ran the network."
+
 
 def firmware_paths(folder: Path) -> str:
     """The section; empty if nothing was measured."""
@@ -17,25 +19,21 @@ def firmware_paths(folder: Path) -> str:
     if not path.is_file():
         return ""
     found = json.loads(path.read_text(encoding="utf-8"))
-    lines = [
-        "### The firmware against other runtimes",
-        "",
-        *_decisions(found),
-        "",
-        *table_lines(_paths(found)),
-    ]
-    return "\n".join([*lines, "", *_tflm(found), *table_lines(_npus(found)), "", *_notes()]) + "\n"
+    lines = ["### The firmware against other runtimes", "", *_decisions(found), ""]
+    lines += [*table_lines(_paths(found)), *_tflm(found), *table_lines(_npus(found)), _NOTE]
+    return "\n".join(lines) + "\n"
 
 
 def _decisions(found: dict[str, Any]) -> Iterator[str]:
     own, other = (found["features"][name] for name in ("firmware", "model_pcm.tflite"))
     yield (
-        f"A trained `small`, {found['clips']} clips of training and validation recordings, decided one by one by the "
-        "frozen rules ([how](benchmarks/firmware_paths.py), [all figures](benchmarks/results/firmware_paths.json)). "
-        "**The goal, equal decisions on every clip, is missed**, and the causes are known. LiteRT runs the file "
-        "with XNNPACK, whose kernels round otherwise than the reference kernels that the firmware equals bit by bit. "
-        f"Both front ends work in single precision: {1e6 * own['share']:.0f} of a million features of the firmware "
-        f"are one step off the exact ones, {1e6 * other['share']:.0f} of those inside the .tflite, never more."
+        f"A trained `small`, {found['clips']} clips of training and validation recordings, each decided by the "
+        "frozen rules ([how](benchmarks/firmware_paths.py), "
+        "[all figures](benchmarks/results/firmware_paths.json)). **The goal, equal decisions on every clip, is "
+        "missed**, and the causes are known. LiteRT runs the file with XNNPACK, whose kernels round otherwise "
+        "than the reference kernels that the firmware equals bit by bit. Both front ends work in single "
+        f"precision: {1e6 * own['share']:.0f} of a million features of the firmware are one step off the exact "
+        f"ones, {1e6 * other['share']:.0f} of those inside the .tflite, none by more."
     )
 
 
@@ -57,8 +55,9 @@ def _tflm(found: dict[str, Any]) -> Iterator[str]:
     tflm = found["tflm"]
     if tflm:
         yield (
-            f"TFLite Micro {tflm['version']} on the bytes of `model.tflite`: {tflm['different']} of {tflm['values']} "
-            f"INT8 values differ from the firmware's network on the same clips, by {tflm['most_steps']} step at most."
+            f"TFLite Micro {tflm['version']} on the bytes of `model.tflite`: {tflm['different']} of "
+            f"{tflm['values']} INT8 values differ from the firmware's network on the same clips, by "
+            f"{tflm['most_steps']} step at most."
         )
         yield ""
 
@@ -76,17 +75,5 @@ def _npus(found: dict[str, Any]) -> Table:
         )
         for name, npu in found["npus"].items()
     ]
-    header = (
-        "target",
-        "MHz",
-        "cycles a clip",
-        "ms a clip",
-        "SRAM KiB",
-        "flash KiB",
-        "operators left to the core",
-    )
+    header = ("target", "MHz", "cycles a clip", "ms a clip", "SRAM KiB", "flash KiB", "left to the core")
     return Table("Ethos-U: compiler estimates", header, tuple(rows))
-
-
-def _notes() -> Iterator[str]:
-    yield "- *Compiler estimate*: figures of Arm's compiler Vela. No NPU, and no model of one, ran the network."
