@@ -27,13 +27,13 @@ def firmware_paths(folder: Path) -> str:
 def _decisions(found: dict[str, Any]) -> Iterator[str]:
     own, other = (found["features"][name] for name in ("firmware", "model_pcm.tflite"))
     yield (
-        f"A trained `small`, {found['clips']} clips of training and validation recordings, each decided by the "
-        "frozen rules ([how](benchmarks/firmware_paths.py), "
-        "[all figures](benchmarks/results/firmware_paths.json)). **The goal, equal decisions on every clip, is "
-        "missed**, and the causes are known. LiteRT runs the file with XNNPACK, whose kernels round otherwise "
-        "than the reference kernels that the firmware equals bit by bit. Both front ends work in single "
-        f"precision: {1e6 * own['share']:.0f} of a million features of the firmware are one step off the exact "
-        f"ones, {1e6 * other['share']:.0f} of those inside the .tflite, none by more."
+        f"A trained `small`, {found['clips']} clips of training and validation recordings, each decided by "
+        "the frozen rules ([how](benchmarks/firmware_paths.py), "
+        "[all figures](benchmarks/results/firmware_paths.json)). **The goal, equal decisions on every clip, "
+        "is missed**, and the causes are known. LiteRT runs the file with XNNPACK, whose kernels round "
+        "otherwise than the reference kernels that the firmware equals bit by bit. Both front ends work in "
+        f"single precision: {1e6 * own['share']:.0f} of a million features of the firmware are one step off "
+        f"the exact ones, {1e6 * other['share']:.0f} of those inside the .tflite, none by more."
     )
 
 
