@@ -10,7 +10,7 @@ import pytest
 
 from acula_edge.artifact import Artifact
 from acula_edge.evidence.fidelity import Fidelity
-from quantize.bisect import Difference, Hop
+from acula_edge.runtime.hop import Difference, Hop
 from tests.cli.conftest import Run
 
 
