@@ -184,8 +184,9 @@ def _weight(graph: _Translation, node: Node) -> str:
 
 
 def _conv2d(graph: _Translation, node: Node) -> None:
-    stride, padding, dilation, groups = (*node.args[3:], *_CONVOLUTION[max(0, len(node.args) - 3) :])
-    rows, columns = padding  # type: ignore[misc]
+    arguments: tuple[Any, ...] = node.args
+    stride, padding, dilation, groups = (*arguments[3:], *_CONVOLUTION[max(0, len(arguments) - 3) :])
+    rows, columns = padding
     inputs = graph.name(node.args[0]), _weight(graph, node), *graph.bias(node)
     graph.add(
         node,
@@ -218,9 +219,9 @@ def _clips_as_much(node: Node) -> bool:
     user, *others = node.users
     if others or not is_call(user, "quantize_per_tensor") or isinstance(user.args[1], Node):
         return False
-    grid, (low, high) = grid_of(user), node.args[1:3]
-    first, last = (round(end / grid.scale) + grid.zero_point for end in (low, high))  # type: ignore[operator]
-    return first <= grid.low and last >= grid.high
+    grid, ends = grid_of(user), np.array(node.args[1:3], np.float64)
+    first, last = np.rint(ends / grid.scale) + grid.zero_point
+    return bool(first <= grid.low and last >= grid.high)
 
 
 def _mean(graph: _Translation, node: Node) -> None:
@@ -229,7 +230,8 @@ def _mean(graph: _Translation, node: Node) -> None:
 
 
 def _pad(graph: _Translation, node: Node) -> None:
-    left, right, *more = node.args[1]  # type: ignore[misc]
+    sides: Any = node.args[1]
+    left, right, *more = sides
     top, bottom = more or (0, 0)
     widths = graph.constant(f"{node.name}_widths", np.array([0, 0, top, left, 0, 0, bottom, right]))
     graph.add(node, "Pad", graph.name(node.args[0]), widths)

@@ -73,7 +73,8 @@ def _run(shared: Path, firmware: Firmware, pcm: NDArray[np.int16]) -> Iterator[l
 
     def read(value: Value) -> Steps:
         # The arena is the first member of the state.
-        return np.frombuffer(trial, np.int8, value.size_bytes, plan.offset(value)).copy()
+        start = plan.offset(value)
+        return np.frombuffer(trial.raw[start : start + value.size_bytes], np.int8)
 
     library.acula_init(state)
     at = 0

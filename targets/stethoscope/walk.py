@@ -26,7 +26,7 @@ from targets.stethoscope.network import Addition, Layer, Network, Value
 from targets.stethoscope.verify import core_of
 
 NAME = f"{MODEL} -> C library"
-_FRONT_END_BOUND = 1.0  # steps: single precision may round a feature the other way
+_FRONT_END_BOUND = 2.0  # steps, as for the other files: single precision rounds some features the other way
 _MEASURE = "INT8 steps"
 
 
@@ -41,7 +41,7 @@ def walk(bundle: Artifact, pcm: NDArray[np.int16], names: Sequence[str] = ()) ->
     with tempfile.TemporaryDirectory() as folder:
         library = bundle.path if core_of(bundle) else _written(firmware, Path(folder) / "library")
         heard = hear(compile_probe(library.resolve(), Path(folder)), firmware, pcm[0])
-    return Hop(NAME, tuple(_differences(bundle.file(MODEL), firmware, heard, pcm, names)))
+    return Hop(NAME, tuple(differences(bundle.file(MODEL), firmware, heard, pcm, names)))
 
 
 def _firmware(bundle: Artifact) -> Firmware:
@@ -64,9 +64,10 @@ def _written(firmware: Firmware, folder: Path) -> Path:
     return folder
 
 
-def _differences(
-    model: Path, firmware: Firmware, heard: Heard, pcm: NDArray[np.int16], names: Sequence[str]
+def differences(
+    model: Path, firmware: Firmware, heard: Heard, pcm: NDArray[np.int16], names: Sequence[str] = ()
 ) -> Iterator[Difference]:
+    """What a library made of a clip, against both front ends in Python and LiteRT layer by layer."""
     network, tables = firmware.network, firmware.tables
     expected = features(pcm, firmware.contract, tables)[0, :, :, None]
     yield _difference("front end", expected, heard.features, 0)

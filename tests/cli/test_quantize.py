@@ -53,18 +53,23 @@ def test_bisect_names_hops_and_the_first_fault(
     assert "the first fault is in the hop eager float -> model.onnx" in broken.err
     assert "model.onnx was changed after it was written" in broken.err
     assert all("  FAILED  " in row for row in broken.out.splitlines()[1:3])
-    assert broken.out.count("  ok  ") == 4
+    assert broken.out.count("  ok  ") == 6
 
     hops = [
         Hop("a -> b", (Difference("stem", "steps", 1.0, 2.0),)),
         Hop("b -> c", (Difference("stem", "steps", 0.0, 2.0), Difference("head", "steps", 3.0, 2.0))),
     ]
-    monkeypatch.setattr("quantize.bisect.bisect", lambda *_: hops)
+    monkeypatch.setattr("quantize.bisect.bisect", lambda *_: hops.copy())
+    monkeypatch.setattr("targets.stethoscope.host.shutil.which", lambda _tool: None)
     told = run("quantize", "bisect", mini_bundle.path, clip, "--json")
     assert told.code == 3
     assert "the first fault is in the hop b -> c: layer head differs by 3 (steps), bound 2" in told.err
     found = json.loads(told.out)
     assert [(hop["passed"], hop["first"]) for hop in found["hops"]] == [(True, None), (False, "head")]
     assert found["changed"] == []
+    (reason,) = found["not_run"].values()
+    assert reason == "gcc not found; run: apt install gcc libc6-dev"
     monkeypatch.setattr("quantize.bisect.bisect", lambda *_: hops[:1])
-    assert run("quantize", "bisect", mini_bundle.path, clip).code == 0
+    sound = run("quantize", "bisect", mini_bundle.path, clip)
+    assert sound.code == 0
+    assert f"not run  {reason}" in sound.out
