@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from acula_edge.artifact import Artifact
+from acula_edge.artifact import Artifact, ArtifactKind
 from acula_edge.evidence.fidelity import Fidelity
 from acula_edge.runtime.hop import Difference, Hop
 from tests.cli.conftest import Run
@@ -73,3 +73,53 @@ def test_bisect_names_hops_and_the_first_fault(
     sound = run("quantize", "bisect", mini_bundle.path, clip)
     assert sound.code == 0
     assert f"not run  {reason}" in sound.out
+
+
+BRIEF = """
+[quantize]
+calibration_clips = 24
+parity_clips = 6
+[quantize.gates]
+max_auroc_drop = {}
+non_inferiority_margin = {}
+min_embedding_cka = {}
+min_neighbour_overlap = {}
+"""
+
+
+def test_run_quantises_a_given_student_and_trains_nothing(
+    run: Run, mini_quantized: Artifact, mini_folder: Path, tmp_path: Path
+) -> None:
+    student = mini_quantized.path.parent / "student"
+    (tmp_path / "brief.toml").write_text(BRIEF)
+    places = ("--data", mini_folder, "--work", tmp_path / "work", "--out", tmp_path / "out")
+    line = ("quantize", "run", student, *places, "--config", tmp_path / "brief.toml")
+    done = run(*line, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    made = Artifact.open(tmp_path / "out", ArtifactKind.QUANTIZED)
+    assert told["digest"] == made.digest
+    assert told["files"]["model.pte"] == made.file("model.pte").stat().st_size
+    assert {parent.kind for parent in made.manifest.parents} == {ArtifactKind.STUDENT, ArtifactKind.DATASET}
+    assert [path.name.split("-")[0] for path in sorted((tmp_path / "work").glob("*-*"))] == [
+        "dataset",
+        "quantized",
+    ]
+    again = run(*line)
+    assert again.code == 0
+    assert "quantized: cached" in again.err
+    assert "Mean AUROC on the validation patients" in again.out
+    assert "Research software, not a medical device." in again.out
+    missed = run(*line, "--seed", "1")
+    assert missed.code == 1
+    assert "exists already" in missed.err
+
+
+def test_run_refuses_the_teacher_of_another_student(
+    run: Run, mini_teacher: Artifact, mini_quantized: Artifact, tmp_path: Path
+) -> None:
+    student = mini_quantized.path.parent / "student"
+    done = run("quantize", "run", student, "--teacher", mini_teacher.path, "--out", tmp_path / "out")
+    assert done.code == 1
+    assert "give its own teacher, or none" in done.err
+    assert run("quantize", "run", tmp_path, "--out", tmp_path / "out").code == 1

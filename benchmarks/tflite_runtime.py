@@ -1,0 +1,190 @@
+"""Does the older runtime of many devices, tflite-runtime 2.14, run every .tflite, and give the same?
+
+    python benchmarks/tflite_runtime.py FOLDER [PYTHON]
+
+tflite-runtime needs numpy below 2, so it lives in an environment of its own: PYTHON, or one that is made in a
+temporary folder. Each file runs there in a process of its own, on real clips of the recordings in FOLDER, and
+here in ai-edge-litert without a delegate, by its optimised and by its reference kernels. The students are
+untrained, and their normalisation has heard real clips: it is the arithmetic that is compared. Writes
+benchmarks/results/tflite_runtime.json.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acula_edge.artifact import ArtifactKind, write_json
+from acula_edge.build import BuildConfig, make
+from acula_edge.contract import AudioContract
+from acula_edge.data.dataset import Dataset
+from acula_edge.data.recording import Split
+from acula_edge.data.spread import spread_clips
+from acula_edge.environment import environment
+from acula_edge.frontend import log_mel, log_mel_module
+from acula_edge.progress import say
+from acula_edge.runtime.divert import divert_output
+from acula_edge.students.families import FAMILIES
+from acula_edge.students.student import Student
+from quantize import litert
+from quantize.calibration import CalibrationConfig
+from quantize.graphs import NamedFeatures, NamedPcm
+from quantize.ops import tflite_steps
+from quantize.prepared import Prepared
+from quantize.scheme import Scheme, SchemeConfig
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "tflite_runtime.json"
+RUNNER = HERE / "tflite_runtime_run.py"
+PACKAGES = ("tflite-runtime==2.14.0", "numpy<2")
+CALIBRATION, CLIPS = 64, 24
+N_LOGITS = 15
+FLOAT_BOUND = 1e-4  # absolute, as the parity gate has it
+STEPS_BOUND = 1.0
+OTHERS = (Scheme.INT16, Scheme.DYNAMIC, Scheme.WEIGHT_ONLY)  # of one family: their operators are the same
+
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Real clips as PCM int16 (n, samples) and as features (n, 1, n_mels, n_frames)."""
+
+    pcm: NDArray[np.int16]
+    features: NDArray[np.float32]
+
+
+def sounds(dataset: Dataset, split: Split, n: int) -> Sounds:
+    """Clips spread over the recordings of a split."""
+    pcm = spread_clips(dataset, split, n, 0).pcm
+    return Sounds(pcm, np.ascontiguousarray(log_mel(pcm, dataset.contract)[:, None]))
+
+
+def student_of(family: str, contract: AudioContract, features: torch.Tensor) -> Student:
+    """An untrained student whose normalisation has heard `features`."""
+    torch.manual_seed(0)
+    student = Student(FAMILIES[family].config, contract.n_mels, contract.n_frames, N_LOGITS).train()
+    for layer in student.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None
+    with torch.no_grad():
+        student(features)
+    return student.eval()
+
+
+def files_of(family: str, contract: AudioContract, heard: Sounds) -> Iterator[tuple[str, bytes]]:
+    """Each .tflite of a family as the quantize stage makes it, with its name."""
+    features = torch.from_numpy(heard.features)
+    student = student_of(family, contract, features)
+    prepared = Prepared.of(student, features, SchemeConfig(), CalibrationConfig())
+    plain = litert.convert(NamedFeatures(student), "features", features[:1])
+    whole = NamedPcm(log_mel_module(contract), student)
+    whole_plain = litert.convert(whole, "pcm", torch.from_numpy(heard.pcm[:1]))
+    grids = (prepared.sites, prepared.ranges)
+    yield "float.tflite", plain
+    yield "model.tflite", litert.quantise(plain, "features", heard.features, SchemeConfig(), *grids)
+    yield "model_pcm.tflite", litert.quantise(whole_plain, "pcm", heard.pcm, SchemeConfig(), *grids)
+    for scheme in OTHERS if family == "small" else ():
+        config = SchemeConfig(tflite=scheme)
+        yield f"model.tflite, {scheme}", litert.quantise(plain, "features", heard.features, config, *grids)
+
+
+def here(model: Path, batch: NDArray[Any], kernels: str) -> Arrays:
+    """Outputs of ai-edge-litert, without a delegate."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_path=str(model), experimental_op_resolver_type=OpResolverType[kernels], num_threads=1
+    )
+    interpreter.allocate_tensors()
+    run = interpreter.get_signature_runner()
+    (name,) = run.get_input_details()
+    found = [run(**{name: batch[i : i + 1]}) for i in range(len(batch))]
+    return {key: np.concatenate([one[key] for one in found]) for key in ("embedding", "logits")}
+
+
+def there(python: str, model: Path, inputs: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Outputs of tflite-runtime and what it says of its run; no outputs where it refuses the file."""
+    out = model.with_suffix(".npz")
+    command = [python, str(RUNNER), str(model), str(inputs), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return {}, {"error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}
+    with np.load(out) as stored:
+        return dict(stored), json.loads(done.stdout)
+
+
+def compare(python: str, name: str, content: bytes, folder: Path) -> dict[str, Any]:
+    """One file in both runtimes."""
+    model, inputs = folder / "model.tflite", folder / ("pcm.npy" if "pcm" in name else "features.npy")
+    model.write_bytes(content)
+    found, told = there(python, model, inputs)
+    row: dict[str, Any] = {"bytes": len(content), **told}
+    steps = tflite_steps(model)
+    bound = STEPS_BOUND + 1e-3 if steps else FLOAT_BOUND  # a quotient of two float32
+    for kernels in ("BUILTIN_WITHOUT_DEFAULT_DELEGATES", "BUILTIN_REF") if found else ():
+        expected = here(model, np.load(inputs), kernels)
+        errors = {}
+        for output, values in expected.items():
+            step = steps[output].scale if output in steps else 1.0
+            errors[output] = np.abs(found[output] - values).max(axis=1) / step
+        worst = np.max(list(errors.values()), axis=0)
+        row[kernels] = {
+            "largest": float(round(worst.max(), 6)),
+            "clips_beyond_bound": int((worst > bound).sum()),
+        }
+    row["unit"] = "INT8 steps" if steps else "absolute"
+    return row
+
+
+def environment_in(folder: Path) -> str:
+    """The Python of a new environment with tflite-runtime."""
+    say("making an environment with tflite-runtime")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    return str(python)
+
+
+def main(folder: Path, python: str | None) -> None:
+    """Every family, every file."""
+    dataset = Dataset.open(make(BuildConfig(), folder, Path(".acula-edge"), ArtifactKind.DATASET))
+    heard, tried = sounds(dataset, Split.TRAIN, CALIBRATION), sounds(dataset, Split.VAL, CLIPS)
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        work = Path(place)
+        python = python or environment_in(work / "environment")
+        np.save(work / "features.npy", tried.features)
+        np.save(work / "pcm.npy", tried.pcm)
+        for family in FAMILIES:
+            say(family)
+            with divert_output(work / "converters.log"):
+                files = list(files_of(family, dataset.contract, heard))
+                rows += [
+                    {"family": family, "file": name, **compare(python, name, content, work)}
+                    for name, content in files
+                ]
+    write_json(
+        RESULT,
+        {
+            "packages": PACKAGES,
+            "clips": CLIPS,
+            "bounds": {"INT8 steps": STEPS_BOUND, "absolute": FLOAT_BOUND},
+            "files": rows,
+            "environment": environment(),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
