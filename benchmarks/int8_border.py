@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from tflite_runtime import CALIBRATION, sounds, student_of
 from torch import Tensor
 from torch.fx import GraphModule
+from untrained import sounds, student_of
 
 from acula_edge.artifact import ArtifactKind, write_json
 from acula_edge.build import BuildConfig, make
@@ -34,6 +34,7 @@ from quantize.layers import grid_of
 
 RESULT = Path(__file__).parent / "results" / "int8_border.json"
 FAMILIES = ("tiny", "small", "base")
+CALIBRATION, CLIPS = 64, 24
 ROUNDS, RUNS, WARM_UP = 5, 100, 20
 
 
@@ -113,7 +114,7 @@ def main(folder: Path) -> None:
 
     dataset = Dataset.open(make(BuildConfig(), folder, Path(".acula-edge"), ArtifactKind.DATASET))
     features = torch.from_numpy(sounds(dataset, Split.TRAIN, CALIBRATION).features)
-    clips = torch.from_numpy(sounds(dataset, Split.VAL, 24).features)
+    clips = torch.from_numpy(sounds(dataset, Split.VAL, CLIPS).features)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as place, divert_output():
         _C._unsafe_reset_threadpool(1)

@@ -16,26 +16,24 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from untrained import Sounds, sounds, student_of
 
 from acula_edge.artifact import ArtifactKind, write_json
 from acula_edge.build import BuildConfig, make
 from acula_edge.contract import AudioContract
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
-from acula_edge.data.spread import spread_clips
 from acula_edge.environment import environment
-from acula_edge.frontend import log_mel, log_mel_module
+from acula_edge.frontend import log_mel_module
 from acula_edge.progress import say
 from acula_edge.runtime.divert import divert_output
 from acula_edge.students.families import FAMILIES
-from acula_edge.students.student import Student
 from quantize import litert
 from quantize.calibration import CalibrationConfig
 from quantize.graphs import NamedFeatures, NamedPcm
@@ -48,38 +46,11 @@ RESULT = HERE / "results" / "tflite_runtime.json"
 RUNNER = HERE / "tflite_runtime_run.py"
 PACKAGES = ("tflite-runtime==2.14.0", "numpy<2")
 CALIBRATION, CLIPS = 64, 24
-N_LOGITS = 15
 FLOAT_BOUND = 1e-4  # absolute, as the parity gate has it
 STEPS_BOUND = 1.0
 OTHERS = (Scheme.INT16, Scheme.DYNAMIC, Scheme.WEIGHT_ONLY)  # of one family: their operators are the same
 
 Arrays = Mapping[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Sounds:
-    """Real clips as PCM int16 (n, samples) and as features (n, 1, n_mels, n_frames)."""
-
-    pcm: NDArray[np.int16]
-    features: NDArray[np.float32]
-
-
-def sounds(dataset: Dataset, split: Split, n: int) -> Sounds:
-    """Clips spread over the recordings of a split."""
-    pcm = spread_clips(dataset, split, n, 0).pcm
-    return Sounds(pcm, np.ascontiguousarray(log_mel(pcm, dataset.contract)[:, None]))
-
-
-def student_of(family: str, contract: AudioContract, features: torch.Tensor) -> Student:
-    """An untrained student whose normalisation has heard `features`."""
-    torch.manual_seed(0)
-    student = Student(FAMILIES[family].config, contract.n_mels, contract.n_frames, N_LOGITS).train()
-    for layer in student.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None
-    with torch.no_grad():
-        student(features)
-    return student.eval()
 
 
 def files_of(family: str, contract: AudioContract, heard: Sounds) -> Iterator[tuple[str, bytes]]:
@@ -115,8 +86,9 @@ def here(model: Path, batch: NDArray[Any], kernels: str) -> Arrays:
 
 def there(python: str, model: Path, inputs: Path) -> tuple[Arrays, dict[str, Any]]:
     """Outputs of tflite-runtime and what it says of its run; no outputs where it refuses the file."""
+    # -P: this file has the name of the package.
     out = model.with_suffix(".npz")
-    command = [python, str(RUNNER), str(model), str(inputs), str(out)]
+    command = [python, "-P", str(RUNNER), str(model), str(inputs), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return {}, {"error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}

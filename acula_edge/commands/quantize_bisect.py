@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acula_edge.commands.options import Bundle, Json
+from acula_edge.commands.options import Json, Model
 from acula_edge.commands.output import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def bisect(
-    bundle: Bundle,
+    model: Model,
     clip: Annotated[Path, typer.Argument(metavar="CLIP", help="A recording; its first clip is used.")],
     as_json: Json = False,
 ) -> None:
@@ -30,26 +30,26 @@ def bisect(
     .pte and .tflite, each with features and with PCM, and the C library, which needs gcc. The exit code is 3
     if a hop differs by more than its bound; the first such hop and layer are named.
     """
-    from acula_edge.artifact import Artifact, ArtifactKind
+    from acula_edge.artifact import Artifact
     from acula_edge.contract import AudioContract
     from acula_edge.data.audio import read_audio, resample, to_int16
     from acula_edge.data.clips import cut_clips
     from acula_edge.errors import GateError
     from acula_edge.runtime.divert import divert_output
 
-    model = Artifact.open(bundle, ArtifactKind.BUNDLE)
-    contract = AudioContract.of(model.manifest.contract)
+    artifact = Artifact.open(model)
+    contract = AudioContract.of(artifact.manifest.contract)
     samples, rate_hz = read_audio(clip)
     pcm = cut_clips(to_int16(resample(samples, rate_hz, contract.sample_rate_hz)), contract.clip_samples)
-    changed = model.verify()
+    changed = artifact.verify()
     for problem in changed:
-        print(f"{model.path}: {problem}", file=sys.stderr)
+        print(f"{artifact.path}: {problem}", file=sys.stderr)
     with divert_output():
         from quantize.bisect import bisect as walk
         from quantize.bisect import first_fault, layer_names
 
-        hops = walk(model, pcm[:1])
-        library, not_run = _library(model, pcm[:1], layer_names(hops))
+        hops = walk(artifact, pcm[:1])
+        library, not_run = _library(artifact, pcm[:1], layer_names(hops))
     hops += library
     fault = first_fault(hops)
     if as_json:
