@@ -56,8 +56,9 @@ def bisect(
         found = [hop.to_json() for hop in hops]
         print_json({"clip": str(clip), "changed": changed, "hops": found, "not_run": not_run})
     else:
-        rows = [*map(_row, hops), *((name, "not run", reason) for name, reason in not_run.items())]
-        print_rows(("hop", "result", "layer", "measure", "value", "bound"), rows)
+        print_rows(("hop", "result", "layer", "measure", "value", "bound"), [_row(hop) for hop in hops])
+        for name, reason in not_run.items():
+            print(f"{name}: not run: {reason}")
     if fault is not None:
         raise GateError(f"the first fault is in the hop {fault.name}: {_told(fault)}")
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from acula_edge import __version__
 from acula_edge.artifact import Artifact
 from acula_edge.contract import AudioContract
+from acula_edge.errors import ArtifactError
 from acula_edge.evidence.decisions import Decisions
 from acula_edge.frontend import log_mel
 from acula_edge.runtime.divert import divert_output
@@ -45,6 +46,8 @@ def walk(bundle: Artifact, pcm: NDArray[np.int16], names: Sequence[str] = ()) ->
 
 
 def _firmware(bundle: Artifact) -> Firmware:
+    if not bundle.has("labels.json"):
+        raise ArtifactError(f"{bundle.path} is no bundle, and the library is generated from one")
     contract = AudioContract.of(bundle.manifest.contract)
     labels = Labels.model_validate(bundle.read_json("labels.json"))
     decisions = Decisions.model_validate(bundle.read_json("thresholds.json"))

@@ -79,7 +79,8 @@ def test_bisect_names_hops_and_the_first_fault(
     monkeypatch.setattr("quantize.bisect.bisect", lambda *_: hops[:1])
     sound = run("quantize", "bisect", mini_quantized.path, clip)
     assert sound.code == 0
-    assert "not run" in sound.out.splitlines()[-1]
+    assert "not run: " in sound.out.splitlines()[-1]
+    assert "is no bundle" in sound.out
 
 
 def test_run_takes_a_given_student_and_trains_nothing(
