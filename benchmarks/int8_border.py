@@ -17,13 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from some_students import sounds, student_of
 from torch import Tensor
 from torch.fx import GraphModule
-from untrained import sounds, student_of
 
 from acula_edge.artifact import ArtifactKind, write_json
 from acula_edge.build import BuildConfig, make
-from acula_edge.contract import AudioContract
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
 from acula_edge.environment import environment
@@ -51,11 +50,9 @@ def without_border(quantised: GraphModule) -> GraphModule:
     return quantised
 
 
-def measure(
-    family: str, contract: AudioContract, features: Tensor, clips: Tensor, folder: Path
-) -> dict[str, Any]:
+def measure(family: str, dataset: Dataset, features: Tensor, clips: Tensor, folder: Path) -> dict[str, Any]:
     """Sizes, times and the largest difference of one family's two files."""
-    student = student_of(family, contract, features)
+    student = student_of(family, dataset, features)
     quantised = executorch.quantise(student, features)
     (source,) = (node for node in quantised.graph.nodes if node.op == "placeholder")
     grid, ends = grid_of(next(iter(source.users))), executorch.border_steps(quantised)
@@ -118,7 +115,7 @@ def main(folder: Path) -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as place, divert_output():
         _C._unsafe_reset_threadpool(1)
-        rows += [measure(family, dataset.contract, features, clips, Path(place)) for family in FAMILIES]
+        rows += [measure(family, dataset, features, clips, Path(place)) for family in FAMILIES]
     for row in rows:
         medians = {name: float(np.median(row[name]["ms"])) for name in ("float32", "int8")}
         say(f"{row['family']}: {medians}, {row['largest_difference_steps']} steps apart")

@@ -1,8 +1,9 @@
 """One .tflite on a batch of clips in tflite-runtime; benchmarks/tflite_runtime.py runs it.
 
-    python benchmarks/tflite_runtime_run.py MODEL BATCH.npy OUT.npz
+    python benchmarks/tflite_runtime_run.py MODEL BATCH.npy OUT.npz KERNELS
 
-Needs the package tflite-runtime and numpy below 2. Prints JSON: versions, and the median time of a clip.
+Needs the package tflite-runtime and numpy below 2. KERNELS is a name of its OpResolverType. Prints JSON:
+versions, and the median time of a clip.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import time
 from importlib.metadata import version
 
 
-def run(model: str, batch_file: str, out: str) -> None:
-    """Default kernels and delegates of that runtime, one thread."""
+def run(model: str, batch_file: str, out: str, kernels: str) -> None:
+    """Each clip, with one thread."""
     import numpy as np
-    from tflite_runtime.interpreter import Interpreter
+    from tflite_runtime.interpreter import Interpreter, OpResolverType
 
     batch = np.load(batch_file)
-    interpreter = Interpreter(model_path=model, num_threads=1)
+    interpreter = Interpreter(
+        model_path=model, num_threads=1, experimental_op_resolver_type=OpResolverType[kernels]
+    )
     interpreter.allocate_tensors()
     call = interpreter.get_signature_runner()
     (name,) = call.get_input_details()

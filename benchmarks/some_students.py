@@ -1,17 +1,18 @@
-"""Students of every family without a training, for what depends on their shape alone.
+"""Students of every family, for what depends on their shape: with real weights where there are some.
 
-Their normalisation has heard real clips, so that their values are spread as a real student's are.
+Where there are none, the normalisation has heard real clips, so that values are spread as a real student's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
-from acula_edge.contract import AudioContract
 from acula_edge.data.dataset import Dataset
 from acula_edge.data.recording import Split
 from acula_edge.data.spread import spread_clips
@@ -19,7 +20,7 @@ from acula_edge.frontend import log_mel
 from acula_edge.students.families import FAMILIES
 from acula_edge.students.student import Student
 
-N_LOGITS = 15
+_BEST = "best.average.shadow."  # the average weights of the best epoch
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,19 @@ def sounds(dataset: Dataset, split: Split, n: int) -> Sounds:
     return Sounds(pcm, np.ascontiguousarray(log_mel(pcm, dataset.contract)[:, None]))
 
 
-def student_of(family: str, contract: AudioContract, features: torch.Tensor) -> Student:
-    """An untrained student whose normalisation has heard `features`."""
+def student_of(
+    family: str, dataset: Dataset, features: torch.Tensor, checkpoint: Path | None = None
+) -> Student:
+    """From a checkpoint of benchmarks/students.py; without one, untrained, and having heard `features`."""
+    contract = dataset.contract
+    n_logits = sum(task.n_logits for task in dataset.tasks)
     torch.manual_seed(0)
-    student = Student(FAMILIES[family].config, contract.n_mels, contract.n_frames, N_LOGITS).train()
+    student = Student(FAMILIES[family].config, contract.n_mels, contract.n_frames, n_logits).train()
+    if checkpoint is not None:
+        stored = load_file(checkpoint)
+        names = {name: name.removeprefix(_BEST) for name in stored if name.startswith(_BEST)}
+        student.load_state_dict({short: stored[name] for name, short in names.items()})
+        return student.eval()
     for layer in student.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = None
