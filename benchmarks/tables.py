@@ -17,7 +17,10 @@ from typing import Any
 
 import numpy as np
 from tables_firmware import firmware
+from tables_firmware_paths import firmware_paths
+from tables_gpu import gpu
 from tables_int8 import int8
+from tables_runtime import older_runtime
 from tables_students import students
 
 from acula_edge.bench.advice import advice
@@ -39,11 +42,8 @@ BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
 def results(folder: Path) -> str:
     """The Markdown between the markers: each report, students, teachers, then the reference points."""
     sections = [_section(path) for path in sorted((folder / "reports").glob("*.json"))]
-    sections += [
-        section
-        for section in (students(folder), int8(folder), firmware(folder), _teachers(folder))
-        if section
-    ]
+    parts = (students, int8, older_runtime, firmware, firmware_paths, _teachers, gpu)
+    sections += [section for part in parts if (section := part(folder))]
     points = folder / "reference_points.json"
     if points.is_file():
         aligned = folder / "reference_aligned.json"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from acula_edge.contract import AudioContract
 from acula_edge.data.metrics import logit_slices
 from acula_edge.data.tasks import Task
 from acula_edge.evidence.decisions import Decisions
+
+if TYPE_CHECKING:
+    from acula_edge.students.student import Student
 
 NOTICE = "Research software, not a medical device."
 
@@ -43,7 +48,8 @@ class Facts:
     """All that a target's documents may state; they hold no number of their own.
 
     `ops`, `parity` and `decisions` are the quantize stage's, `versions` the packages of this build,
-    `files` the size in bytes of each model file.
+    `files` the size in bytes of each model file. A target that converts by itself asks for the float
+    `student` and for `calibration`: features of training clips, float32 (n, 1, n_mels, n_frames).
     """
 
     contract: AudioContract
@@ -54,6 +60,8 @@ class Facts:
     versions: Mapping[str, str]
     files: Mapping[str, int]
     golden_clips: int
+    student: Callable[[], Student]
+    calibration: Callable[[], NDArray[np.float32]]
 
 
 def label_rows(labels: Labels) -> list[LabelRow]:

@@ -25,7 +25,8 @@ class Findings:
     """What the golden test found on a board.
 
     `mismatches` of `values` INT8 outputs of `clips` clips. Instructions are those of one hop, for the front
-    end and for each layer; a clip has `hops` of them. `failures` are sentences.
+    end and for each layer; a clip has `hops` of them. `head` is what acula_load_head said of head.bin, None
+    if there was none. `failures` are sentences.
     """
 
     selftest: int
@@ -37,6 +38,7 @@ class Findings:
     stack_bytes: int
     front_end_instructions: int
     layer_instructions: tuple[int, ...]
+    head: int | None
     failures: tuple[str, ...]
 
     @property
@@ -137,6 +139,7 @@ def _parse(lines: list[str], core: Core) -> Findings:
         stack_bytes=values.get("stack_bytes", 0),
         front_end_instructions=_instructions(values.get("ticks_front_end", 0), core),
         layer_instructions=tuple(steps),
+        head=values.get("load_head"),
         failures=tuple(line.removeprefix("failed ") for line in lines if line.startswith("failed ")),
     )
 
