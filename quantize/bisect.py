@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -249,12 +248,12 @@ def _tflite(scene: _Scene, name: str, batch: NDArray[Any]) -> Iterator[Differenc
 def _steps(
     scene: _Scene, values: dict[str, Tensor], source: Tensor, grids: Sequence[Grid | None] = ()
 ) -> Iterator[Difference]:
-    """A file's own `values` for the features `source` against the graph's, in steps of the wider grid."""
+    """A file's `values` for the features `source` against the graph's; without `grids` it has the same."""
     if scene.forced.input_grid is not None:
         steps = float((source - scene.forced.heard()).abs().max()) / scene.forced.input_grid.scale
         yield Difference(_FRONT_END, "INT8 steps", steps, _STEPS_BOUND)
     expected = scene.forced.alone(values, source)
-    for layer, own in zip_longest(scene.layers, grids):
+    for layer, own in zip(scene.layers, grids or [layer.grid for layer in scene.layers], strict=True):
         yield _off(layer, own, values[layer.name], expected[layer.name])
 
 
@@ -271,7 +270,7 @@ def _off(layer: Layer, own: Grid | None, found: Tensor, expected: Tensor) -> Dif
     """In steps of the wider grid where both have the graph's; as noise where the schemes are others."""
     error, grids = found - expected, [grid for grid in (layer.grid, own) if grid]
     step = max((grid.scale for grid in grids), default=1e-6)
-    if layer.grid is not None and all(grid.high - grid.low == _LEVELS for grid in grids):
+    if [grid.high - grid.low for grid in grids] == [_LEVELS, _LEVELS]:
         return Difference(layer.name, "INT8 steps", float(error.abs().max()) / step, _STEPS_BOUND)
     return Difference(layer.name, "noise over signal", _noise(error, expected, step), _NOISE_BOUND)
 
