@@ -12,8 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acula_edge.errors import GateError, ToolError
-from targets.stethoscope.cores import APT, CFLAGS, COMPILER, EMULATOR, SIZE, WARNINGS, Core
+from targets.stethoscope.cores import (
+    APT,
+    CFLAGS,
+    COMPILER,
+    EMULATOR,
+    SIZE,
+    VENDORED,
+    VENDORED_CFLAGS,
+    WARNINGS,
+    Core,
+)
 
+LINKED = "libacula.o"
+_ROOTS = (
+    *("acula_init", "acula_push_pcm", "acula_poll", "acula_decide"),
+    *("acula_restart", "acula_selftest", "acula_load_head"),
+)
 _ICOUNT_SHIFT = 5
 _NS_PER_INSTRUCTION = 2**_ICOUNT_SHIFT
 _TIMEOUT_S = 600
@@ -61,17 +76,22 @@ def require_tools() -> None:
 
 
 def build_test(bundle: Path, core: Core, out: Path, extra: tuple[str, ...] = ()) -> Path:
-    """Compile `bundle` (folders include, src and test) for a core into `out`; the ELF file of its test.
+    """Compile `bundle` (folders include, src, test, and cmsis_nn if there) for a core into `out`; its test's ELF.
 
     Raises ToolError if the compiler is missing, GateError if it refuses the sources.
     """
     require_tools()
     out.mkdir(parents=True, exist_ok=True)
-    includes = [f"-I{bundle / folder}" for folder in ("include", "src", "test")]
-    sources = sorted((bundle / "src").glob("*.c"))
+    includes = [f"-I{bundle / folder}" for folder in ("include", "src", "test", VENDORED)]
+    ours, vendored = (sorted((bundle / folder).glob("*.c")) for folder in ("src", VENDORED))
     flags = [*CFLAGS, *core.flags, *extra, *includes]
-    _run([COMPILER, *flags, *WARNINGS, "-c", *map(str, sources)], out)
-    objects = [out / f"{source.stem}.o" for source in sources]
+    _run([COMPILER, *flags, *WARNINGS, "-c", *map(str, ours)], out)
+    if vendored:
+        _run([COMPILER, *flags, *VENDORED_CFLAGS, "-c", *map(str, vendored)], out)
+    objects = [out / f"{source.stem}.o" for source in (*ours, *vendored)]
+    # What a program that calls all of the library keeps of it.
+    roots = [f"-Wl,-u,{name}" for name in _ROOTS]
+    _run([COMPILER, *core.flags, "-r", "-nostdlib", "-Wl,--gc-sections", *roots, *map(str, objects), "-o", LINKED], out)
     elf = out / "acula_test.elf"
     memories = {
         "CODE_ORIGIN": core.code,
@@ -110,9 +130,8 @@ def run_test(elf: Path, core: Core, folder: Path) -> Findings:
 
 
 def size_of(folder: Path) -> Size:
-    """Sizes of the library's objects that `build_test` left in `folder`."""
-    objects = sorted(folder.glob("acula*.o"))
-    text = _run([SIZE, "-A", *map(str, objects)], folder)
+    """Sizes of the library that `build_test` left in `folder`."""
+    text = _run([SIZE, "-A", LINKED], folder)
     sizes = [line.split()[:2] for line in text.splitlines() if line.startswith((".text", ".rodata"))]
     code = sum(int(size) for name, size in sizes if name.startswith(".text"))
     return Size(code, sum(int(size) for _, size in sizes) - code)

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.errors import ArtifactError
+from targets.stethoscope.back_end import BackEnd
 from targets.stethoscope.c_text import array, struct
-from targets.stethoscope.head import biases_of, head_of, head_tables
+from targets.stethoscope.head import biases_of, head_of, head_tables, whole_words
 from targets.stethoscope.hops import Hops
+from targets.stethoscope.kernels import pointwise
 from targets.stethoscope.memory import MemoryPlan
 from targets.stethoscope.network import (
     Addition,
@@ -27,7 +29,6 @@ from targets.stethoscope.network import (
 )
 
 MAX_SIDE, MAX_PATCH_BYTES = 5, 64  # of acula_kernels.h
-_WORD = 4
 _MOST_SUM = 2**30  # the kernels double a sum
 
 
@@ -46,10 +47,10 @@ class NetworkSource:
     constant_bytes: int
 
 
-def network_source(hops: Hops, plan: MemoryPlan) -> NetworkSource:
+def network_source(hops: Hops, plan: MemoryPlan, back_end: BackEnd) -> NetworkSource:
     """Generate. Raises ArtifactError for a layer that the kernels can not hold."""
     network = hops.network
-    writer = _Writer(hops, plan)
+    writer = _Writer(hops, plan) if back_end is BackEnd.OWN else _CmsisWriter(hops, plan)
     text = writer.text()
     head = head_of(network)
     biases = sum(biases_of(network.layers[step]) for step in head)
@@ -57,6 +58,9 @@ def network_source(hops: Hops, plan: MemoryPlan) -> NetworkSource:
 
 
 class _Writer:
+    _include = "acula_kernels.h"
+    _folds = True  # the biases of convolutions hold what the input's zero point adds
+
     def __init__(self, hops: Hops, plan: MemoryPlan) -> None:
         self._hops, self._plan = hops, plan
         network = self._network = hops.network
@@ -72,11 +76,11 @@ class _Writer:
         for zero, channels in self._zeros.items():
             self._constant(_zeros_name(zero), np.full(channels, zero, np.int8))
         return (
-            '#include "acula_network.h"\n\n#include "acula_kernels.h"\n\n'
+            f'#include "acula_network.h"\n\n#include "{self._include}"\n\n'
             + "\n".join(self._parts)
             + self._table()
             + self._blob_table()
-            + head_tables(self._network, self._head)
+            + head_tables(self._network, self._head, self._folds)
             + self._pasts()
             + _STEP.format(cases="".join(steps))
         )
@@ -94,21 +98,22 @@ class _Writer:
         return f"    case {step}:\n        {call};\n        break;\n"
 
     def _convolution(self, step: int, layer: Convolution) -> str:
-        rows = layer.weights.reshape(layer.weights.shape[0], -1)
-        row_bytes = -(-rows.shape[1] // _WORD) * _WORD
-        window = layer.window
-        plain = (window.kernel, window.stride, window.before) == ((1, 1), (1, 1), (0, 0))
-        direct = plain and row_bytes == rows.shape[1]
+        """Lines of the kernel are filled up to whole words, so that a patch is gathered by words."""
+        outputs, height = layer.weights.shape[:2]
+        lines = layer.weights.reshape(outputs, height, -1)
+        line_bytes = whole_words(lines.shape[2])
+        direct = pointwise(layer.window) and line_bytes == lines.shape[2]
+        row_bytes = height * line_bytes
         if not direct and row_bytes > MAX_PATCH_BYTES:
             _refuse(layer, f"reads {row_bytes} numbers at once, {MAX_PATCH_BYTES} at most")
-        padded = np.zeros((rows.shape[0], row_bytes), np.int8)
-        padded[:, : rows.shape[1]] = rows
-        self._weighted(step, layer, padded, np.abs(rows.astype(np.int64)).sum(1))
+        padded = np.zeros((outputs, height, line_bytes), np.int8)
+        padded[:, :, : lines.shape[2]] = lines
+        self._weighted(step, layer, padded, layer.biases)
         self._window(step, layer, row_bytes, direct)
         return f"acula_convolution(&shape_{step}, {self._weights(step)}, {self._ends(layer)})"
 
     def _depthwise(self, step: int, layer: Depthwise) -> str:
-        self._weighted(step, layer, layer.weights, np.abs(layer.weights.astype(np.int64)).sum((0, 1)))
+        self._weighted(step, layer, layer.weights, layer.biases)
         self._window(step, layer, 0, False)
         zero = layer.source.grid.zero_point
         self._zeros[zero] = max(self._zeros.get(zero, 0), layer.source.shape[2])
@@ -117,7 +122,7 @@ class _Writer:
         )
 
     def _dense(self, step: int, layer: Dense) -> str:
-        self._weighted(step, layer, layer.weights, np.abs(layer.weights.astype(np.int64)).sum(1))
+        self._weighted(step, layer, layer.weights, layer.biases)
         outputs, inputs = layer.weights.shape
         self._shape("acula_dense_t", step, layer, inputs=inputs, outputs=outputs, **_result(layer))
         return f"acula_dense(&shape_{step}, {self._weights(step)}, {self._ends(layer)})"
@@ -154,15 +159,16 @@ class _Writer:
         step: int,
         layer: Convolution | Depthwise | Dense,
         stored: NDArray[np.int8],
-        sizes: NDArray[np.int64],
+        biases: NDArray[np.int32],
     ) -> None:
         """Weights, biases and factors; a sum may not outgrow what the kernels can double."""
+        sizes = np.abs(layer.weights.astype(np.int64)).sum(_inputs(layer))
         most = np.abs(layer.biases.astype(np.int64)) + 128 * sizes
         if (most << np.maximum(layer.scaling.shifts, 0)).max() >= _MOST_SUM:
             _refuse(layer, "may sum up to more than 30 bits")
         self._title(step, layer)
         self._constant(f"weights_{step}", stored)
-        self._constant(f"biases_{step}", layer.biases)
+        self._constant(f"biases_{step}", biases)
         self._scaling(step, layer.scaling)
 
     def _window(self, step: int, layer: Convolution | Depthwise, row_bytes: int, direct: bool) -> None:
@@ -184,6 +190,7 @@ class _Writer:
             "pad_height": window.before[0],
             "pad_width": window.before[1],
             "row_bytes": row_bytes,
+            "line_bytes": row_bytes // window.kernel[0],
             "in_zero": layer.source.grid.zero_point,
             **_result(layer),
             "direct": direct,
@@ -246,6 +253,27 @@ class _Writer:
         )
 
 
+class _CmsisWriter(_Writer):
+    """Convolutions by CMSIS-NN: weights as they are, biases as they were trained, and a buffer."""
+
+    _include = "acula_cmsis.h"
+    _folds = False
+
+    def _convolution(self, step: int, layer: Convolution) -> str:
+        return self._call("convolution", step, layer)
+
+    def _depthwise(self, step: int, layer: Depthwise) -> str:
+        return self._call("depthwise", step, layer)
+
+    def _call(self, name: str, step: int, layer: Convolution | Depthwise) -> str:
+        sums = layer.weights.sum(_inputs(layer), dtype=np.int64)
+        biases = layer.biases + layer.source.grid.zero_point * sums
+        self._weighted(step, layer, layer.weights, biases.astype(np.int32))
+        self._window(step, layer, 0, False)
+        scratch = f"arena + {self._plan.scratch(step)}"
+        return f"acula_cmsis_{name}(&shape_{step}, {self._weights(step)}, {scratch}, {self._ends(layer)})"
+
+
 _STEP = """
 void acula_network_step(int32_t step, const acula_weights_t *head, acula_memory_t *memory)
 {{
@@ -266,6 +294,11 @@ def _row(step: int, layer: Layer) -> str:
         constant = "0" if isinstance(layer.other, Value) else f"weights_{step}"
         return f"    {{{constant}, 0, {factors}, {layer.other_zero_point}}},\n"
     return f"    {{weights_{step}, biases_{step}, {factors}, 0}},\n"
+
+
+def _inputs(layer: Convolution | Depthwise | Dense) -> tuple[int, ...]:
+    """The axes of the weights that a sum runs over."""
+    return (0, 1) if isinstance(layer, Depthwise) else tuple(range(1, layer.weights.ndim))
 
 
 def _result(layer: Layer) -> dict[str, int]:

@@ -101,8 +101,8 @@ static bool fold(const acula_site_t *site, const acula_weights_t *weights, const
             sum += weight;
             most += (weight < 0) ? -weight : weight;
         }
-        const int64_t whole = ((given == NULL) ? 0 : (int64_t)given[channel]) -
-                              ((int64_t)(int32_t)site->grids_and_clamp[1] * sum);
+        const int64_t own = (given == NULL) ? 0 : (int64_t)given[channel];
+        const int64_t whole = own - ((int64_t)(int32_t)site->grids_and_clamp[1] * sum);
         const int64_t largest = ((whole < 0) ? -whole : whole) + (128 * most);
         const int32_t shift = weights->shifts[channel];
         if ((shift < -31) || (shift > 29) || (weights->multipliers[channel] < 0) ||
@@ -110,7 +110,7 @@ static bool fold(const acula_site_t *site, const acula_weights_t *weights, const
             return false;
         }
         if (biases != NULL) {
-            biases[channel] = (int32_t)whole;
+            biases[channel] = (int32_t)(site->folded ? whole : own);
         }
     }
     return true;

@@ -38,7 +38,8 @@ typedef struct {
     int32_t stride_width;
     int32_t pad_height;
     int32_t pad_width;
-    int32_t row_bytes; /* of one output channel's weights, a multiple of 4 */
+    int32_t row_bytes;  /* of one output channel's weights */
+    int32_t line_bytes; /* of one kernel row in it, a multiple of 4 */
     int32_t in_zero;
     int32_t out_zero;
     int32_t low;
@@ -72,7 +73,7 @@ typedef struct {
     int32_t high;
 } acula_add_t;
 
-/* weights (out_channels, row_bytes): kernel rows, kernel columns, input channels, then zeros. */
+/* weights (out_channels, kernel rows, line_bytes): kernel columns, input channels, then zeros. */
 void acula_convolution(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *given,
                        int8_t *made);
 
