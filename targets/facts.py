@@ -12,6 +12,7 @@ from acula_edge.contract import AudioContract
 from acula_edge.data.metrics import logit_slices
 from acula_edge.data.tasks import Task
 from acula_edge.evidence.decisions import Decisions
+from targets.stethoscope.back_end import BackEnd
 
 NOTICE = "Research software, not a medical device."
 
@@ -43,7 +44,7 @@ class Facts:
     """All that a target's documents may state; they hold no number of their own.
 
     `ops`, `parity` and `decisions` are the quantize stage's, `versions` the packages of this build,
-    `files` the size in bytes of each model file.
+    `files` the size in bytes of each model file, `back_end` whose kernels C code calls.
     """
 
     contract: AudioContract
@@ -54,6 +55,7 @@ class Facts:
     versions: Mapping[str, str]
     files: Mapping[str, int]
     golden_clips: int
+    back_end: BackEnd
 
 
 def label_rows(labels: Labels) -> list[LabelRow]:

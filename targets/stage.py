@@ -64,6 +64,7 @@ def run(config: TargetConfig, inputs: TargetInputs, out: Path) -> Artifact:
             versions=environment(),
             files={name: (writer.path / name).stat().st_size for name in chosen.files},
             golden_clips=len(clips.recordings),
+            back_end=config.back_end,
         )
         chosen.write(facts, writer.path)
         return writer.commit(_describe(config, inputs, contract, chosen))

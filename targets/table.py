@@ -10,6 +10,7 @@ from pathlib import Path
 from acula_edge.errors import UsageError
 from acula_edge.runtime.runner import Runtime
 from targets.facts import Facts
+from targets.stethoscope.back_end import BackEnd
 from targets.stethoscope.cores import CORES, Core
 
 
@@ -17,7 +18,8 @@ from targets.stethoscope.cores import CORES, Core
 class Target:
     """A kind of device: its runtimes, the model files it takes, and what writes the rest of its bundle.
 
-    `integer_only`: its kernels take INT8 alone, so that no other scheme and no layer in float is for it.
+    `back_ends`: whose kernels its code can call. `integer_only`: its kernels take INT8 alone, so that no
+    other scheme and no layer in float is for it.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Target:
     files: tuple[str, ...]
     write: Callable[[Facts, Path], None]
     integer_only: bool = False
+    back_ends: tuple[BackEnd, ...] = (BackEnd.OWN,)
 
 
 def target(name: str) -> Target:
@@ -65,6 +68,7 @@ TARGETS: dict[str, Target] = {
                 files=("model.tflite", "model_pcm.tflite", "model.onnx"),
                 write=partial(_stethoscope, core),
                 integer_only=True,
+                back_ends=tuple(BackEnd),
             )
             for core in CORES.values()
         ),

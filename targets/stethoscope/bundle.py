@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from acula_edge.artifact import write_json
 from acula_edge.runtime.golden import GOLDEN, Golden
 from targets.facts import Facts, label_rows
-from targets.stethoscope.cores import APT, CFLAGS, COMPILER, EMULATOR, WARNINGS, Core
+from targets.stethoscope.back_end import BackEnd
+from targets.stethoscope.cores import APT, CFLAGS, COMPILER, EMULATOR, VENDORED_CFLAGS, WARNINGS, Core
 from targets.stethoscope.drawing import draw_memory
 from targets.stethoscope.frontend import features
+from targets.stethoscope.kernels import Kernels
 from targets.stethoscope.library import Excerpt, Firmware, library_files, make_firmware, shipped_files
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.reference import Answers, reference_answers
@@ -50,7 +52,8 @@ def write(facts: Facts, folder: Path, core: Core) -> None:
     """
     network = read_network(folder / MODEL)
     version = facts.versions["acula-edge"]
-    firmware = make_firmware(network, facts.contract, facts.labels, facts.decisions, version)
+    kernels = Kernels(facts.back_end, core.helium)
+    firmware = make_firmware(network, facts.contract, facts.labels, facts.decisions, version, kernels=kernels)
     sounds = _sounds(firmware, folder)
     for path, text in library_files(firmware, sounds.excerpt).items():
         _write(folder / path, text)
@@ -106,6 +109,7 @@ def _documents(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -
         "rows": label_rows(facts.labels),
         "decisions": facts.decisions.tasks,
         "core": core,
+        "cmsis": firmware.back_end is BackEnd.CMSIS_NN,
         "plan": firmware.plan,
         "source": firmware.source,
         "hops": firmware.hops,
@@ -115,6 +119,7 @@ def _documents(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -
         "emulator": EMULATOR,
         "cflags": CFLAGS,
         "warnings": WARNINGS,
+        "vendored": VENDORED_CFLAGS,
         "apt": APT,
     }
     return {path: templates.get_template(name).render(values) for path, name in _DOCUMENTS.items()}

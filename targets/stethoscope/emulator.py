@@ -76,22 +76,20 @@ def require_tools() -> None:
 
 
 def build_test(bundle: Path, core: Core, out: Path, extra: tuple[str, ...] = ()) -> Path:
-    """Compile `bundle` (folders include, src, test, and cmsis_nn if there) for a core into `out`; its test's ELF.
+    """Compile `bundle` for a core into `out`; the ELF file of its test.
 
+    It has the folders include, src and test, and cmsis_nn if its convolutions are CMSIS-NN's.
     Raises ToolError if the compiler is missing, GateError if it refuses the sources.
     """
     require_tools()
     out.mkdir(parents=True, exist_ok=True)
     includes = [f"-I{bundle / folder}" for folder in ("include", "src", "test", VENDORED)]
-    ours, vendored = (sorted((bundle / folder).glob("*.c")) for folder in ("src", VENDORED))
     flags = [*CFLAGS, *core.flags, *extra, *includes]
-    _run([COMPILER, *flags, *WARNINGS, "-c", *map(str, ours)], out)
-    if vendored:
-        _run([COMPILER, *flags, *VENDORED_CFLAGS, "-c", *map(str, vendored)], out)
-    objects = [out / f"{source.stem}.o" for source in (*ours, *vendored)]
+    objects = [*_compile(bundle / "src", [*flags, *WARNINGS], out)]
+    objects += _compile(bundle / VENDORED, [*flags, *VENDORED_CFLAGS], out)
     # What a program that calls all of the library keeps of it.
     roots = [f"-Wl,-u,{name}" for name in _ROOTS]
-    _run([COMPILER, *core.flags, "-r", "-nostdlib", "-Wl,--gc-sections", *roots, *map(str, objects), "-o", LINKED], out)
+    _run([COMPILER, *core.flags, "-r", "-nostdlib", "-Wl,--gc-sections", *roots, *objects, "-o", LINKED], out)
     elf = out / "acula_test.elf"
     memories = {
         "CODE_ORIGIN": core.code,
@@ -101,9 +99,17 @@ def build_test(bundle: Path, core: Core, out: Path, extra: tuple[str, ...] = ())
     }
     symbols = [f"-Wl,--defsym={name}={value:#x}" for name, value in memories.items()]
     link = ["-nostartfiles", "--specs=rdimon.specs", "-Wl,--gc-sections", "-T", str(bundle / "test/board.ld")]
-    tests = sorted((bundle / "test").glob("*.c"))
-    _run([COMPILER, *flags, *map(str, tests), *map(str, objects), *link, *symbols, "-o", str(elf)], out)
+    tests = map(str, sorted((bundle / "test").glob("*.c")))
+    _run([COMPILER, *flags, *tests, *objects, *link, *symbols, "-o", str(elf)], out)
     return elf
+
+
+def _compile(folder: Path, flags: list[str], out: Path) -> list[str]:
+    """The objects of a folder's sources; none of a folder that is not there."""
+    sources = sorted(folder.glob("*.c"))
+    if sources:
+        _run([COMPILER, *flags, "-c", *map(str, sources)], out)
+    return [str(out / f"{source.stem}.o") for source in sources]
 
 
 def run_test(elf: Path, core: Core, folder: Path) -> Findings:

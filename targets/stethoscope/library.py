@@ -68,7 +68,7 @@ def make_firmware(
     hops: Hops | None = None,
     kernels: Kernels | None = None,
 ) -> Firmware:
-    """Plan and generate; hop by hop where the network allows it, or as `hops` says; by our own kernels or others.
+    """Plan and generate; hop by hop where the network allows it, or as `hops` says. Our kernels, or `kernels`.
 
     Raises ArtifactError for a network that the kernels can not hold.
     """
@@ -77,11 +77,13 @@ def make_firmware(
     plan = plan_memory(hops, kernels)
     tables = make_tables(contract, network.features.grid)
     source = network_source(hops, plan, kernels.back_end)
-    return Firmware(kernels.back_end, network, hops, plan, source, contract, tables, labels, decisions, version)
+    return Firmware(
+        kernels.back_end, network, hops, plan, source, contract, tables, labels, decisions, version
+    )
 
 
 def library_files(firmware: Firmware, excerpt: Excerpt) -> dict[str, str]:
-    """Text of each file by its path: headers under include/, what is not ours in a folder of its own, else src/.
+    """Text of each file by its path: headers in include/, what is not ours in cmsis_nn/, all else in src/.
 
     Raises ToolError if a back end's sources are not installed.
     """
