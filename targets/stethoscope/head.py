@@ -12,12 +12,12 @@ from math import prod
 import numpy as np
 
 from targets.stethoscope.network import Addition, Convolution, Dense, Depthwise, Layer, Network, Value
+from targets.stethoscope.overlap import row_bytes
 
 _CONVOLUTIONS = 3  # most that the last block has
 _DIMENSIONS = 4
 # Operators by their number in head.bin; 0 matches none.
 _KINDS: dict[type[Layer], int] = {Convolution: 1, Depthwise: 2, Dense: 3, Addition: 4}
-_WORD = 4
 
 
 def head_of(network: Network) -> tuple[int, ...]:
@@ -33,11 +33,6 @@ def head_of(network: Network) -> tuple[int, ...]:
 def biases_of(layer: Layer) -> int:
     """Biases that a new layer needs room for."""
     return layer.biases.size if isinstance(layer, Convolution | Depthwise | Dense) else 0
-
-
-def whole_words(size_bytes: int) -> int:
-    """Bytes of the words that hold so many."""
-    return -(-size_bytes // _WORD) * _WORD
 
 
 def head_tables(network: Network, head: tuple[int, ...], folds: bool) -> str:
@@ -63,7 +58,7 @@ def _site(layer: Layer, folds: bool) -> str:
     ]
     clamp = [_unsigned(bound) for bound in layer.scaling.clamp]
     # Rows that are filled up to whole words can not be read from a head in place.
-    padded = folds and isinstance(layer, Convolution) and layer.weights[0, 0].size % _WORD
+    padded = folds and isinstance(layer, Convolution) and row_bytes(layer) != layer.weights[0].size
     kind = 0 if padded else _KINDS[type(layer)]
     words = [kind, *shape, *[1] * (_DIMENSIONS - len(shape))]
     channels = 1 if isinstance(layer, Addition) else biases_of(layer)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from targets.stethoscope.back_end import BackEnd
-from targets.stethoscope.network import Convolution, Depthwise, Layer, Window
-from targets.stethoscope.overlap import Overlap, overlap_of
+from targets.stethoscope.network import Convolution, Depthwise, Layer
+from targets.stethoscope.overlap import Overlap, overlap_of, pointwise
 
 _HELIUM_CHANNELS = 124  # CH_IN_BLOCK_MVE of arm_nnsupportfunctions.h
 _HELIUM_PIXELS, _PIXELS = 4, 2  # that a convolution gathers at once
@@ -53,8 +53,3 @@ class Kernels:
         if self.helium:
             return _HELIUM_PIXELS * _HELIUM_CHANNELS * height * width
         return channels * height * width * _HALF_WORD
-
-
-def pointwise(window: Window) -> bool:
-    """Whether each pixel of the result comes from that one pixel of the source."""
-    return (window.kernel, window.stride, window.before) == ((1, 1), (1, 1), (0, 0))

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from acula_edge.errors import ArtifactError
 from targets.stethoscope.back_end import BackEnd
 from targets.stethoscope.c_text import array, struct
-from targets.stethoscope.head import biases_of, head_of, head_tables, whole_words
+from targets.stethoscope.head import biases_of, head_of, head_tables
 from targets.stethoscope.hops import Hops
-from targets.stethoscope.kernels import pointwise
 from targets.stethoscope.memory import MemoryPlan
 from targets.stethoscope.network import (
     Addition,
@@ -27,8 +26,9 @@ from targets.stethoscope.network import (
     Scaling,
     Value,
 )
+from targets.stethoscope.overlap import PATCHES_BYTES, block_of, direct, row_bytes
 
-MAX_SIDE, MAX_PATCH_BYTES = 5, 64  # of acula_kernels.h
+MAX_SIDE = 5  # of acula_kernels.h
 _MOST_SUM = 2**30  # the kernels double a sum
 
 
@@ -99,17 +99,14 @@ class _Writer:
 
     def _convolution(self, step: int, layer: Convolution) -> str:
         """Lines of the kernel are filled up to whole words, so that a patch is gathered by words."""
+        if block_of(layer) == 0:
+            _refuse(layer, f"reads {row_bytes(layer)} numbers at once, {PATCHES_BYTES} at most")
         outputs, height = layer.weights.shape[:2]
         lines = layer.weights.reshape(outputs, height, -1)
-        line_bytes = whole_words(lines.shape[2])
-        direct = pointwise(layer.window) and line_bytes == lines.shape[2]
-        row_bytes = height * line_bytes
-        if not direct and row_bytes > MAX_PATCH_BYTES:
-            _refuse(layer, f"reads {row_bytes} numbers at once, {MAX_PATCH_BYTES} at most")
-        padded = np.zeros((outputs, height, line_bytes), np.int8)
+        padded = np.zeros((outputs, height, row_bytes(layer) // height), np.int8)
         padded[:, :, : lines.shape[2]] = lines
         self._weighted(step, layer, padded, layer.biases)
-        self._window(step, layer, row_bytes, direct)
+        self._window(step, layer, row_bytes(layer), direct(layer))
         return f"acula_convolution(&shape_{step}, {self._weights(step)}, {self._ends(layer)})"
 
     def _depthwise(self, step: int, layer: Depthwise) -> str:
@@ -171,7 +168,7 @@ class _Writer:
         self._constant(f"biases_{step}", biases)
         self._scaling(step, layer.scaling)
 
-    def _window(self, step: int, layer: Convolution | Depthwise, row_bytes: int, direct: bool) -> None:
+    def _window(self, step: int, layer: Convolution | Depthwise, row: int, direct: bool) -> None:
         (in_height, in_width, in_channels), window = layer.source.shape, layer.window
         if max(window.kernel) > MAX_SIDE:
             _refuse(layer, f"has a kernel of {max(window.kernel)}, {MAX_SIDE} at most")
@@ -189,10 +186,11 @@ class _Writer:
             "stride_width": window.stride[1],
             "pad_height": window.before[0],
             "pad_width": window.before[1],
-            "row_bytes": row_bytes,
-            "line_bytes": row_bytes // window.kernel[0],
+            "row_bytes": row,
+            "line_bytes": row // window.kernel[0],
             "in_zero": layer.source.grid.zero_point,
             **_result(layer),
+            "block": block_of(layer),
             "direct": direct,
             "backwards": self._plan.backwards[step],
         }

@@ -2,20 +2,30 @@
 
 #include "acula_scale.h"
 
+#if defined(ACULA_MVE)
+#include "acula_mve.h"
+#elif defined(ACULA_DSP)
+#include "acula_dsp.h"
+#else
+#include "acula_portable.h"
+#endif
+
 /* Bits that an addition works with more (TFLite, add.cc). */
 #define ADD_LEFT 20
 
 void acula_dense(const acula_dense_t *shape, const acula_weights_t *weights, const int8_t *given, int8_t *made)
 {
-    const int8_t *w = weights->weights;
-    for (int32_t output = 0; output < shape->outputs; ++output) {
-        int32_t sum = weights->biases[output];
-        for (int32_t input = 0; input < shape->inputs; ++input) {
-            sum += (int32_t)given[input] * (int32_t)w[input];
+    int32_t sums[ACULA_DOTS];
+    for (int32_t first = 0; first < shape->outputs; first += ACULA_DOTS) {
+        const int32_t left = shape->outputs - first;
+        const int32_t count = (left < ACULA_DOTS) ? left : ACULA_DOTS;
+        acula_dots(given, weights->weights + (first * shape->inputs), shape->inputs, count, sums);
+        for (int32_t i = 0; i < count; ++i) {
+            const int32_t output = first + i;
+            const int32_t sum = sums[i] + weights->biases[output];
+            const int32_t steps = acula_scale_once(sum, weights->multipliers[output], weights->shifts[output]);
+            made[output] = acula_clamp(steps + shape->out_zero, shape->low, shape->high);
         }
-        const int32_t steps = acula_scale_once(sum, weights->multipliers[output], weights->shifts[output]);
-        made[output] = acula_clamp(steps + shape->out_zero, shape->low, shape->high);
-        w += shape->inputs;
     }
 }
 

@@ -14,8 +14,8 @@
 /* Rows and columns of a kernel at most. */
 #define ACULA_MAX_SIDE 5
 #define ACULA_MAX_TAPS (ACULA_MAX_SIDE * ACULA_MAX_SIDE)
-/* Bytes of a patch that is gathered for a convolution wider than one pixel. */
-#define ACULA_MAX_PATCH 64
+/* Bytes of the patches that are gathered at once for a convolution wider than one pixel. */
+#define ACULA_PATCHES 128
 
 typedef struct {
     const int8_t *weights;
@@ -44,7 +44,8 @@ typedef struct {
     int32_t out_zero;
     int32_t low;
     int32_t high;
-    bool direct; /* a pixel of the input is the patch itself */
+    int32_t block; /* pixels that are read before any of them is written */
+    bool direct;   /* a pixel of the input is the patch itself */
     bool backwards;
 } acula_window_t;
 

@@ -14,6 +14,13 @@ typedef char acula_right_shift_keeps_the_sign[((-3) >> 1) == -2 ? 1 : -1];
 #define ACULA_DSP 1
 #endif
 
+/* Where the compiler must not call: a function that it inlines for each value of an argument. */
+#if defined(__GNUC__)
+#define ACULA_INLINE static inline __attribute__((always_inline))
+#else
+#define ACULA_INLINE static inline
+#endif
+
 /* round(2 a b / 2^32), halves upwards; |a| < 2^30, which the generator has checked. */
 static inline int32_t acula_high_product(int32_t a, int32_t b)
 {

@@ -12,28 +12,28 @@
 #include "acula_portable.h"
 #endif
 
-/* Bytes that are gathered at once. */
-#define WORD 4
-
 static void clamp_all(const acula_window_t *shape, int32_t count, int8_t *made)
 {
-    if ((shape->low > INT8_MIN) || (shape->high < INT8_MAX)) {
-        for (int32_t i = 0; i < count; ++i) {
-            made[i] = acula_clamp(made[i], shape->low, shape->high);
-        }
+    for (int32_t i = 0; i < count; ++i) {
+        made[i] = acula_clamp(made[i], shape->low, shape->high);
     }
 }
 
-static void copy(const int8_t *from, int32_t count, int8_t *to)
+static bool clamps(const acula_window_t *shape)
 {
-    for (int32_t i = 0; i < count; ++i) {
-        to[i] = from[i];
-    }
+    return (shape->low > INT8_MIN) || (shape->high < INT8_MAX);
+}
+
+/* Whether sums are only shifted to the right, and cut off at zero: rounding is simpler then. */
+static bool is_plain(const acula_window_t *shape, const acula_weights_t *weights)
+{
+    return (shape->out_zero == INT8_MIN) && acula_all_right(weights->shifts, shape->out_channels);
 }
 
 /* Where the rows of the kernel begin for one row of the output; null: above or below the map. */
 typedef struct {
     int32_t first; /* pixel of that row */
+    bool whole;    /* no row is missing */
     const int8_t *lines[ACULA_MAX_SIDE];
 } lines_t;
 
@@ -41,169 +41,225 @@ static void find_lines(const acula_window_t *shape, const int8_t *given, int32_t
 {
     const int32_t row = pixel / shape->out_width;
     lines->first = row * shape->out_width;
+    lines->whole = true;
     for (int32_t i = 0; i < shape->kernel_height; ++i) {
         const int32_t y = (row * shape->stride_height) - shape->pad_height + i;
         const bool inside = (y >= 0) && (y < shape->in_height);
         lines->lines[i] = inside ? (given + (y * shape->in_width * shape->in_channels)) : NULL;
+        lines->whole = lines->whole && inside;
     }
 }
 
-/* One kernel row of a patch, where a part of it lies outside the map: there is zero. */
-static void gather_edge(const acula_window_t *shape, const int8_t *line, int32_t x, int8_t *patch)
+/* A patch of which a part lies outside the map: there is zero. */
+static void gather_edge(const acula_window_t *shape, const lines_t *lines, int32_t start, int8_t *patch)
 {
-    const int32_t channels = shape->in_channels;
-    for (int32_t column = x; column < x + shape->kernel_width; ++column) {
-        if ((column < 0) || (column >= shape->in_width)) {
-            (void)memset(patch, shape->in_zero, (size_t)channels);
-        } else {
-            copy(line + (column * channels), channels, patch);
-        }
-        patch += channels;
-    }
-}
-
-/* A line of the kernel, and what lies behind it up to a whole word: there the weights are zero. */
-static inline void gather_line(const int8_t *line, int32_t bytes, int8_t *patch)
-{
-    for (int32_t i = 0; i < bytes; i += WORD) {
-        (void)memcpy(patch + i, line + i, WORD);
-    }
-}
-
-static void gather(const acula_window_t *shape, const lines_t *lines, int32_t pixel, int8_t *patch)
-{
-    const int32_t x = ((pixel - lines->first) * shape->stride_width) - shape->pad_width;
-    const int32_t bytes = shape->line_bytes;
-    const int32_t first = x * shape->in_channels;
-    const bool inside = (x >= 0) && (first + bytes <= shape->in_width * shape->in_channels);
+    const int32_t bytes = shape->kernel_width * shape->in_channels;
+    const int32_t end = shape->in_width * shape->in_channels;
     for (int32_t i = 0; i < shape->kernel_height; ++i) {
         const int8_t *line = lines->lines[i];
-        if (line == NULL) {
-            (void)memset(patch, shape->in_zero, (size_t)bytes);
-        } else if (inside) {
-            gather_line(line + first, bytes, patch);
-        } else {
-            gather_edge(shape, line, x, patch);
+        (void)memset(patch, shape->in_zero, (size_t)bytes);
+        if (line != NULL) {
+            for (int32_t at = 0; at < bytes; ++at) {
+                if ((start + at >= 0) && (start + at < end)) {
+                    patch[at] = line[start + at];
+                }
+            }
         }
-        patch += bytes;
+        patch += shape->line_bytes;
     }
 }
 
-/* The rows of `count` pixels, one after the other. */
-static const int8_t *rows_at(const acula_window_t *shape, const int8_t *given, int32_t first, int32_t count,
-                             lines_t *lines, int8_t *patches)
+/* A patch inside the map, by words: what lies behind a line meets weights of zero. */
+static inline void gather_words(const int8_t *const *lines, int32_t height, int32_t start, int32_t bytes,
+                                int8_t *patch)
 {
-    if (shape->direct) {
-        return given + (first * shape->in_channels);
+    for (int32_t i = 0; i < height; ++i) {
+        const int8_t *from = lines[i] + start;
+        int32_t left = bytes;
+        do {
+            const uint32_t word = acula_load4(from);
+            (void)memcpy(patch, &word, sizeof word);
+            from += sizeof word;
+            patch += sizeof word;
+            left -= (int32_t)sizeof word;
+        } while (left > 0);
     }
+}
+
+/* The patches of `count` pixels, one after the other. */
+static void gather(const acula_window_t *shape, const int8_t *given, int32_t pixel, int32_t count,
+                   lines_t *lines, int8_t *patches)
+{
+    const int32_t channels = shape->in_channels;
+    const int32_t bytes = shape->line_bytes;
+    const int32_t step = shape->stride_width * channels;
+    const int32_t last = (shape->in_width * channels) - bytes;
+    int32_t column = pixel - lines->first;
     for (int32_t i = 0; i < count; ++i) {
-        const int32_t pixel = first + i;
-        if ((pixel < lines->first) || (pixel >= lines->first + shape->out_width)) {
-            find_lines(shape, given, pixel, lines);
+        if ((column < 0) || (column >= shape->out_width)) {
+            find_lines(shape, given, pixel + i, lines);
+            column = pixel + i - lines->first;
         }
-        gather(shape, lines, pixel, patches + (i * shape->row_bytes));
+        const int32_t start = (column * step) - (shape->pad_width * channels);
+        if (!lines->whole || (start < 0) || (start > last)) {
+            gather_edge(shape, lines, start, patches);
+        } else if (bytes == (int32_t)sizeof(uint32_t)) { /* the loop inside is gone then */
+            gather_words(lines->lines, shape->kernel_height, start, (int32_t)sizeof(uint32_t), patches);
+        } else {
+            gather_words(lines->lines, shape->kernel_height, start, bytes, patches);
+        }
+        patches += shape->row_bytes;
+        ++column;
     }
-    return patches;
 }
 
 /* Channels from `channel` on of one pixel. */
 static void one_pixel(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x,
                       int32_t channel, int8_t *y)
 {
-    for (int32_t c = channel; c < shape->out_channels; ++c) {
-        const int8_t *w = weights->weights + (c * shape->row_bytes);
-        int32_t sum = weights->biases[c];
-        for (int32_t k = 0; k < shape->row_bytes; ++k) {
-            sum += (int32_t)x[k] * (int32_t)w[k];
+    int32_t sums[ACULA_DOTS];
+    const int32_t last = shape->out_channels;
+    for (int32_t c = channel; c < last; c += ACULA_DOTS) {
+        const int32_t count = (last - c < ACULA_DOTS) ? (last - c) : ACULA_DOTS;
+        acula_dots(x, weights->weights + (c * shape->row_bytes), shape->row_bytes, count, sums);
+        for (int32_t i = 0; i < count; ++i) {
+            const int32_t sum = sums[i] + weights->biases[c + i];
+            const int32_t steps = acula_scale(sum, weights->multipliers[c + i], weights->shifts[c + i]);
+            y[c + i] = (int8_t)acula_saturate(steps + shape->out_zero);
         }
-        y[c] = (int8_t)acula_saturate(acula_scale(sum, weights->multipliers[c], weights->shifts[c]) + shape->out_zero);
+    }
+}
+
+/* What acula_rows leaves: pixels from `done` on, and channels that it does not take together. */
+static void rest_of_block(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x,
+                          int32_t done, int32_t count, int8_t *y)
+{
+    const int32_t channels = shape->out_channels;
+    const int32_t together = (int32_t)((uint32_t)channels & ~(ACULA_TOGETHER - 1u));
+    for (int32_t i = 0; i < count; ++i) {
+        const int32_t channel = (i < done) ? together : 0;
+        if (channel < channels) {
+            one_pixel(shape, weights, x + (i * shape->row_bytes), channel, y + (i * channels));
+        }
+    }
+    if (clamps(shape)) {
+        clamp_all(shape, count * channels, y);
+    }
+}
+
+/* A block of pixels at a time; inlined once for each way of computing them. */
+ACULA_INLINE void convolve(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *given,
+                           int8_t *made, acula_way_t way)
+{
+    int8_t patches[ACULA_PATCHES];
+    lines_t lines;
+    const int32_t channels = shape->out_channels;
+    const int32_t pixels = shape->out_height * shape->out_width;
+    const int32_t size = shape->block;
+    const int32_t blocks = (pixels + size - 1) / size;
+    find_lines(shape, given, 0, &lines);
+    (void)memset(patches, 0, sizeof patches);
+    for (int32_t i = 0; i < blocks; ++i) {
+        const int32_t first = size * (shape->backwards ? (blocks - 1 - i) : i);
+        const int32_t count = (pixels - first < size) ? (pixels - first) : size;
+        const int8_t *x = given + (first * shape->in_channels);
+        int8_t *y = made + (first * channels);
+        if (!shape->direct) {
+            gather(shape, given, first, count, &lines, patches);
+            x = patches;
+        }
+        const int32_t done = acula_rows(shape, weights, x, count, y, way);
+        if ((done < count) || ((uint32_t)channels % ACULA_TOGETHER != 0u) || clamps(shape)) {
+            rest_of_block(shape, weights, x, done, count, y);
+        }
     }
 }
 
 void acula_convolution(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *given,
                        int8_t *made)
 {
-    int8_t patches[2 * ACULA_MAX_PATCH];
-    lines_t lines;
-    (void)memset(patches, 0, sizeof patches);
-    find_lines(shape, given, 0, &lines);
-    const int32_t channels = shape->out_channels;
-    const int32_t together = (int32_t)((uint32_t)channels & ~(ACULA_TOGETHER - 1u));
-    const int32_t pixels = shape->out_height * shape->out_width;
-    const int32_t blocks = (pixels + 1) / 2;
-    for (int32_t i = 0; i < blocks; ++i) {
-        const int32_t first = 2 * (shape->backwards ? (blocks - 1 - i) : i);
-        const int32_t count = (first + 1 < pixels) ? 2 : 1;
-        const int8_t *x = rows_at(shape, given, first, count, &lines, patches);
-        int8_t *y = made + (first * channels);
-        if (count == 2) {
-            acula_rows(shape, weights, x, y);
-            one_pixel(shape, weights, x + shape->row_bytes, together, y + channels);
-        }
-        one_pixel(shape, weights, x, (count == 2) ? together : 0, y);
-        clamp_all(shape, count * channels, y);
+    switch (acula_way(shape, is_plain(shape, weights))) {
+    case ACULA_PLAIN:
+        convolve(shape, weights, given, made, ACULA_PLAIN);
+        break;
+#if defined(ACULA_MVE)
+    case ACULA_SHORT:
+        convolve(shape, weights, given, made, ACULA_SHORT);
+        break;
+    case ACULA_SHORT_PLAIN:
+        convolve(shape, weights, given, made, ACULA_SHORT_PLAIN);
+        break;
+#endif
+    default:
+        convolve(shape, weights, given, made, ACULA_ANY);
+        break;
     }
 }
 
 /* Where each number of the kernel finds its pixel; outside the map that is `zeros`. */
+typedef struct {
+    bool known[ACULA_MAX_SIDE]; /* rows that lie inside the map */
+    const int8_t *taps[ACULA_MAX_TAPS];
+} taps_t;
+
 static void find_taps(const acula_window_t *shape, const int8_t *zeros, const int8_t *given, int32_t y,
-                      int32_t x, const int8_t **taps)
+                      int32_t x, taps_t *taps)
 {
     const int32_t channels = shape->in_channels;
-    const int32_t last = x + shape->kernel_width;
-    const bool inside = (x >= 0) && (last <= shape->in_width);
-    const int8_t **tap = taps;
-    for (int32_t row = y; row < y + shape->kernel_height; ++row) {
+    const int8_t **tap = taps->taps;
+    for (int32_t i = 0; i < shape->kernel_height; ++i) {
+        const int32_t row = y + i;
         const bool known = (row >= 0) && (row < shape->in_height);
         const int8_t *pixel = given + (((row * shape->in_width) + x) * channels);
-        for (int32_t column = x; column < last; ++column) {
-            *tap = pixel;
-            if (!known || (!inside && ((column < 0) || (column >= shape->in_width)))) {
-                *tap = zeros;
-            }
+        taps->known[i] = known;
+        for (int32_t column = x; column < x + shape->kernel_width; ++column) {
+            *tap = (known && (column >= 0) && (column < shape->in_width)) ? pixel : zeros;
             pixel += channels;
             ++tap;
         }
     }
 }
 
-/* The same one pixel to the right, where all stays inside. */
-static void move_taps(int32_t count, int32_t bytes, const int8_t **taps)
+/* The same some bytes to the right, where all columns stay inside. */
+static inline void move_taps(const acula_window_t *shape, int32_t bytes, taps_t *taps)
 {
-    for (int32_t i = 0; i < count; ++i) {
-        taps[i] += bytes;
+    const int8_t **tap = taps->taps;
+    const int32_t width = shape->kernel_width;
+    const int32_t height = shape->kernel_height;
+    for (int32_t i = 0; i < height; ++i) {
+        const int32_t step = taps->known[i] ? bytes : 0;
+        for (int32_t j = 0; j < width; ++j) {
+            *tap += step;
+            ++tap;
+        }
     }
 }
 
-/* Whether a kernel at (y, x) lies inside the map. */
-static bool lies_inside(const acula_window_t *shape, int32_t y, int32_t x)
+/* Inlined once for each way of computing a pixel. */
+ACULA_INLINE void depthwise_row(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *zeros,
+                                const int8_t *given, int32_t row, int8_t *made, bool plain)
 {
-    return (y >= 0) && (y + shape->kernel_height <= shape->in_height) && (x >= 0) &&
-           (x + shape->kernel_width <= shape->in_width);
-}
-
-static void depthwise_row(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *zeros,
-                          const int8_t *given, int32_t row, int8_t *made)
-{
-    const int8_t *taps[ACULA_MAX_TAPS];
-    const int32_t count = shape->kernel_height * shape->kernel_width;
+    taps_t taps;
     const int32_t direction = shape->backwards ? -1 : 1;
     const int32_t step = direction * shape->stride_width;
     const int32_t y = (row * shape->stride_height) - shape->pad_height;
+    const int32_t channels = shape->out_channels;
     int32_t column = shape->backwards ? (shape->out_width - 1) : 0;
     int32_t x = (column * shape->stride_width) - shape->pad_width;
     bool was_inside = false;
     for (int32_t i = 0; i < shape->out_width; ++i) {
-        const bool inside = lies_inside(shape, y, x);
+        const bool inside = (x >= 0) && (x + shape->kernel_width <= shape->in_width);
         if (inside && was_inside) {
-            move_taps(count, step * shape->in_channels, taps);
+            move_taps(shape, step * channels, &taps);
         } else {
-            find_taps(shape, zeros, given, y, x, taps);
+            find_taps(shape, zeros, given, y, x, &taps);
         }
         was_inside = inside;
-        int8_t *out = made + (((row * shape->out_width) + column) * shape->out_channels);
-        acula_channels(shape, weights, taps, out);
-        clamp_all(shape, shape->out_channels, out);
+        int8_t *out = made + (((row * shape->out_width) + column) * channels);
+        acula_channels(shape, weights, taps.taps, out, plain);
+        if (clamps(shape)) {
+            clamp_all(shape, channels, out);
+        }
         column += direction;
         x += step;
     }
@@ -212,8 +268,13 @@ static void depthwise_row(const acula_window_t *shape, const acula_weights_t *we
 void acula_depthwise(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *zeros,
                      const int8_t *given, int8_t *made)
 {
+    const bool plain = is_plain(shape, weights);
     for (int32_t i = 0; i < shape->out_height; ++i) {
         const int32_t row = shape->backwards ? (shape->out_height - 1 - i) : i;
-        depthwise_row(shape, weights, zeros, given, row, made);
+        if (plain) {
+            depthwise_row(shape, weights, zeros, given, row, made, true);
+        } else {
+            depthwise_row(shape, weights, zeros, given, row, made, false);
+        }
     }
 }
