@@ -24,6 +24,18 @@ static bool clamps(const acula_window_t *shape)
     return (shape->low > INT8_MIN) || (shape->high < INT8_MAX);
 }
 
+#if !defined(ACULA_MVE)
+/* Whether every channel's factor is shifted to the right. */
+static bool acula_all_right(const int32_t *shifts, int32_t channels)
+{
+    bool right = true;
+    for (int32_t i = 0; i < channels; ++i) {
+        right = right && (shifts[i] < 0);
+    }
+    return right;
+}
+#endif
+
 /* Whether sums are only shifted to the right, and cut off at zero: rounding is simpler then. */
 static bool is_plain(const acula_window_t *shape, const acula_weights_t *weights)
 {
