@@ -223,18 +223,18 @@ ACULA_INLINE int32_t acula_rows(const acula_window_t *shape, const acula_weights
 
 /* One channel of one pixel. */
 static int32_t acula_channel(const acula_weights_t *weights, const int8_t *const *taps, int32_t count,
-                             int32_t channels, int32_t channel)
+                             int32_t channels, int32_t at, int32_t channel)
 {
     int32_t sum = weights->biases[channel];
     for (int32_t tap = 0; tap < count; ++tap) {
-        sum += (int32_t)taps[tap][channel] * (int32_t)weights->weights[(tap * channels) + channel];
+        sum += (int32_t)taps[tap][at + channel] * (int32_t)weights->weights[(tap * channels) + channel];
     }
     return sum;
 }
 
 /* All channels of one pixel of a depthwise convolution, four at once. */
 ACULA_INLINE void acula_channels(const acula_window_t *shape, const acula_weights_t *weights,
-                                 const int8_t *const *taps, int8_t *y, bool plain)
+                                 const int8_t *const *taps, int32_t at, int8_t *y, bool plain)
 {
     const int32_t count = shape->kernel_height * shape->kernel_width;
     const int32_t channels = shape->out_channels;
@@ -253,7 +253,7 @@ ACULA_INLINE void acula_channels(const acula_window_t *shape, const acula_weight
         int32_t sum2 = bias[2];
         int32_t sum3 = bias[3];
         do {
-            const uint32_t x4 = acula_load4(*tap + channel);
+            const uint32_t x4 = acula_load4(*tap + at + channel);
             const uint32_t w4 = acula_load4(w);
             const uint32_t x_even = acula_even(x4);
             const uint32_t w_even = acula_even(w4);
@@ -272,7 +272,7 @@ ACULA_INLINE void acula_channels(const acula_window_t *shape, const acula_weight
         y[channel + 3] = acula_finish(sum3, multipliers[channel + 3], shifts[channel + 3], zero, plain);
     }
     for (int32_t channel = whole; channel < channels; ++channel) {
-        const int32_t sum = acula_channel(weights, taps, count, channels, channel);
+        const int32_t sum = acula_channel(weights, taps, count, channels, at, channel);
         const int32_t multiplier = weights->multipliers[channel];
         y[channel] = acula_finish(sum, multiplier, weights->shifts[channel], zero, plain);
     }

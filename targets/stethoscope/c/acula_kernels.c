@@ -10,8 +10,42 @@
 #include "acula_portable.h"
 #endif
 
-/* Bits that an addition works with more (TFLite, add.cc). */
-#define ADD_LEFT 20
+#if !defined(ACULA_MVE)
+/* sums of each channel over all pixels, added to what they were. */
+static void acula_sum_pixels(const acula_mean_t *shape, const int8_t *given, int32_t *sums)
+{
+    for (int32_t channel = 0; channel < shape->channels; ++channel) {
+        const int8_t *pixel = given + channel;
+        int32_t sum = sums[channel] - (shape->pixels * shape->in_zero);
+        for (int32_t i = 0; i < shape->pixels; ++i) {
+            sum += (int32_t)*pixel;
+            pixel += shape->channels;
+        }
+        sums[channel] = sum;
+    }
+}
+
+/* Sums by one factor, to INT8. */
+static void acula_scale_all(const int32_t *sums, int32_t count, int32_t multiplier, int32_t shift, int32_t zero,
+                            int8_t *made)
+{
+    for (int32_t i = 0; i < count; ++i) {
+        made[i] = (int8_t)acula_saturate(acula_scale(sums[i], multiplier, shift) + zero);
+    }
+}
+
+/* How many numbers were added already: none. */
+static inline int32_t acula_add_vectors(const acula_add_t *shape, const acula_weights_t *weights,
+                                        const int8_t *first, const int8_t *second, int8_t *made)
+{
+    (void)shape;
+    (void)weights;
+    (void)first;
+    (void)second;
+    (void)made;
+    return 0;
+}
+#endif
 
 void acula_dense(const acula_dense_t *shape, const acula_weights_t *weights, const int8_t *given, int8_t *made)
 {
@@ -46,17 +80,8 @@ void acula_mean(const acula_mean_t *shape, int32_t hops, int32_t *sums, const in
     const int32_t most = 31 + shape->shift;
     const int32_t bits = (log_2(count) < most) ? log_2(count) : most;
     const int32_t multiplier = (int32_t)(((int64_t)shape->multiplier * ((int64_t)1 << bits)) / count);
-    for (int32_t channel = 0; channel < shape->channels; ++channel) {
-        const int8_t *pixel = given + channel;
-        int32_t sum = sums[channel];
-        for (int32_t i = 0; i < shape->pixels; ++i) {
-            sum += (int32_t)*pixel - shape->in_zero;
-            pixel += shape->channels;
-        }
-        sums[channel] = sum;
-        const int32_t steps = acula_scale(sum, multiplier, shape->shift - bits) + shape->out_zero;
-        made[channel] = (int8_t)acula_saturate(steps);
-    }
+    acula_sum_pixels(shape, given, sums);
+    acula_scale_all(sums, shape->channels, multiplier, shape->shift - bits, shape->out_zero, made);
 }
 
 void acula_add(const acula_add_t *shape, const acula_weights_t *weights, const int8_t *first,
@@ -64,9 +89,9 @@ void acula_add(const acula_add_t *shape, const acula_weights_t *weights, const i
 {
     const int32_t *multipliers = weights->multipliers;
     const int32_t *shifts = weights->shifts;
-    for (int32_t i = 0; i < shape->count; ++i) {
-        const int32_t a = ((int32_t)first[i] - shape->first_zero) * (1 << ADD_LEFT);
-        const int32_t b = ((int32_t)second[i] - weights->zero) * (1 << ADD_LEFT);
+    for (int32_t i = acula_add_vectors(shape, weights, first, second, made); i < shape->count; ++i) {
+        const int32_t a = ((int32_t)first[i] - shape->first_zero) * (1 << ACULA_ADD_LEFT);
+        const int32_t b = ((int32_t)second[i] - weights->zero) * (1 << ACULA_ADD_LEFT);
         const int32_t sum =
             acula_scale(a, multipliers[0], shifts[0]) + acula_scale(b, multipliers[1], shifts[1]);
         const int32_t steps = acula_scale(sum, multipliers[2], shifts[2]);

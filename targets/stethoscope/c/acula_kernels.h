@@ -14,6 +14,8 @@
 /* Rows and columns of a kernel at most. */
 #define ACULA_MAX_SIDE 5
 #define ACULA_MAX_TAPS (ACULA_MAX_SIDE * ACULA_MAX_SIDE)
+/* Bits that an addition works with more (TFLite, add.cc). */
+#define ACULA_ADD_LEFT 20
 /* Bytes of the patches that are gathered at once for a convolution wider than one pixel. */
 #define ACULA_PATCHES 128
 

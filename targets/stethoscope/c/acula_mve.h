@@ -224,7 +224,7 @@ ACULA_INLINE void acula_add_pair(int16x8_t even, int16x8_t odd, int32x4_t *sums)
 
 /* Sixteen channels of one pixel of a depthwise convolution. */
 ACULA_INLINE void acula_sixteen(const acula_weights_t *weights, const int8_t *const *taps, int32_t count,
-                                int32_t channels, int32_t c, int32_t zero, int8_t *y, bool plain)
+                                int32_t channels, int32_t at, int32_t c, int32_t zero, int8_t *y, bool plain)
 {
     const int8_t *w = weights->weights + c;
     const uint32x4_t places = vidupq_n_u32(0, 4);
@@ -233,12 +233,12 @@ ACULA_INLINE void acula_sixteen(const acula_weights_t *weights, const int8_t *co
     int32x4_t sums[4] = {ACULA_FOURTH(biases, places), ACULA_FOURTH(biases + 2, places), ACULA_FOURTH(biases + 1, places),
                          ACULA_FOURTH(biases + 3, places)};
     for (int32_t pair = count / 2; pair > 0; --pair) {
-        const int8x16_t x0 = vldrbq_s8(*taps++ + c);
+        const int8x16_t x0 = vldrbq_s8(*taps++ + at + c);
         const int8x16_t w0 = vldrbq_s8(w);
         w += channels;
         int16x8_t even = vmullbq_int_s8(x0, w0);
         int16x8_t odd = vmulltq_int_s8(x0, w0);
-        const int8x16_t x1 = vldrbq_s8(*taps++ + c);
+        const int8x16_t x1 = vldrbq_s8(*taps++ + at + c);
         const int8x16_t w1 = vldrbq_s8(w);
         w += channels;
         even = vaddq_s16(even, vmullbq_int_s8(x1, w1));
@@ -246,7 +246,7 @@ ACULA_INLINE void acula_sixteen(const acula_weights_t *weights, const int8_t *co
         acula_add_pair(even, odd, sums);
     }
     if ((count % 2) != 0) {
-        const int8x16_t x0 = vldrbq_s8(*taps + c);
+        const int8x16_t x0 = vldrbq_s8(*taps + at + c);
         const int8x16_t w0 = vldrbq_s8(w);
         acula_add_pair(vmullbq_int_s8(x0, w0), vmulltq_int_s8(x0, w0), sums);
     }
@@ -259,21 +259,10 @@ ACULA_INLINE void acula_sixteen(const acula_weights_t *weights, const int8_t *co
     vstrbq_s8(y + c, vqmovntq_s16(vqmovnbq_s16(vreinterpretq_s8_s16(even), even), odd));
 }
 
-/* Eight channels of one pixel. Even and odd ones become sums of 32 bits apart. */
-ACULA_INLINE void acula_eight(const acula_weights_t *weights, const int8_t *const *taps, int32_t count,
-                              int32_t channels, int32_t c, int32_t zero, int8_t *y, bool plain)
+/* Eight sums, of even and of odd channels, to INT8. */
+ACULA_INLINE void acula_finish_eight(const acula_weights_t *weights, int32x4_t even, int32x4_t odd, int32_t c,
+                                     int32_t zero, int8_t *y, bool plain)
 {
-    const int8_t *w = weights->weights + c;
-    const int32x4x2_t biases = vld2q_s32(weights->biases + c);
-    int32x4_t even = biases.val[0];
-    int32x4_t odd = biases.val[1];
-    for (int32_t tap = 0; tap < count; ++tap) {
-        const int16x8_t x8 = vldrbq_s16(taps[tap] + c);
-        const int16x8_t w8 = vldrbq_s16(w);
-        even = vaddq_s32(even, vmullbq_int_s16(x8, w8));
-        odd = vaddq_s32(odd, vmulltq_int_s16(x8, w8));
-        w += channels;
-    }
     const int32x4x2_t by = vld2q_s32(weights->multipliers + c);
     const int32x4x2_t shift = vld2q_s32(weights->shifts + c);
     even = vaddq_n_s32(acula_scaled(even, by.val[0], shift.val[0], plain), zero);
@@ -282,15 +271,72 @@ ACULA_INLINE void acula_eight(const acula_weights_t *weights, const int8_t *cons
     vstrbq_s16(y + c, vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(made), made)));
 }
 
+/* Eight channels of one pixel. Even and odd ones become sums of 32 bits apart. */
+ACULA_INLINE void acula_eight(const acula_weights_t *weights, const int8_t *const *taps, int32_t count,
+                              int32_t channels, int32_t at, int32_t c, int32_t zero, int8_t *y, bool plain)
+{
+    const int8_t *w = weights->weights + c;
+    const int32x4x2_t biases = vld2q_s32(weights->biases + c);
+    int32x4_t even = biases.val[0];
+    int32x4_t odd = biases.val[1];
+    for (int32_t tap = 0; tap < count; ++tap) {
+        const int16x8_t x8 = vldrbq_s16(taps[tap] + at + c);
+        const int16x8_t w8 = vldrbq_s16(w);
+        even = vaddq_s32(even, vmullbq_int_s16(x8, w8));
+        odd = vaddq_s32(odd, vmulltq_int_s16(x8, w8));
+        w += channels;
+    }
+    acula_finish_eight(weights, even, odd, c, zero, y, plain);
+}
+
+/* Eight sums of two taps each, to those of even and of odd channels. */
+ACULA_INLINE void acula_add_eight(int16x8_t products, int32x4_t *even, int32x4_t *odd)
+{
+    *even = vaddq_s32(*even, vmovlbq_s16(products));
+    *odd = vaddq_s32(*odd, vmovltq_s16(products));
+}
+
+/* Eight channels of two pixels `step` bytes apart. */
+ACULA_INLINE void acula_two_pixels(const acula_window_t *shape, const acula_weights_t *weights,
+                                   const int8_t *const *taps, int32_t at, int32_t step, int8_t *y, int8_t *next,
+                                   bool plain)
+{
+    const int32_t count = shape->kernel_height * shape->kernel_width;
+    const int8_t *w = weights->weights;
+    const int32x4x2_t biases = vld2q_s32(weights->biases);
+    int32x4_t even0 = biases.val[0];
+    int32x4_t odd0 = biases.val[1];
+    int32x4_t even1 = even0;
+    int32x4_t odd1 = odd0;
+    for (int32_t pair = count / 2; pair > 0; --pair) {
+        const int8_t *a = *taps++ + at;
+        const int8_t *b = *taps++ + at;
+        const int16x8_t w0 = vldrbq_s16(w);
+        const int16x8_t w1 = vldrbq_s16(w + EIGHT);
+        w += 2 * EIGHT;
+        const int16x8_t first = vmulq_s16(vldrbq_s16(a), w0);
+        acula_add_eight(vaddq_s16(first, vmulq_s16(vldrbq_s16(b), w1)), &even0, &odd0);
+        const int16x8_t second = vmulq_s16(vldrbq_s16(a + step), w0);
+        acula_add_eight(vaddq_s16(second, vmulq_s16(vldrbq_s16(b + step), w1)), &even1, &odd1);
+    }
+    if ((count % 2) != 0) {
+        const int16x8_t w0 = vldrbq_s16(w);
+        acula_add_eight(vmulq_s16(vldrbq_s16(*taps + at), w0), &even0, &odd0);
+        acula_add_eight(vmulq_s16(vldrbq_s16(*taps + at + step), w0), &even1, &odd1);
+    }
+    acula_finish_eight(weights, even0, odd0, 0, shape->out_zero, y, plain);
+    acula_finish_eight(weights, even1, odd1, 0, shape->out_zero, next, plain);
+}
+
 /* Up to four channels of one pixel. */
 ACULA_INLINE void acula_rest(const acula_weights_t *weights, const int8_t *const *taps, int32_t count,
-                             int32_t channels, int32_t c, int32_t zero, int8_t *y)
+                             int32_t channels, int32_t at, int32_t c, int32_t zero, int8_t *y)
 {
     const mve_pred16_t used = vctp32q((uint32_t)(channels - c));
     const int8_t *w = weights->weights + c;
     int32x4_t sums = vldrwq_z_s32(weights->biases + c, used);
     for (int32_t tap = 0; tap < count; ++tap) {
-        sums = vaddq_s32(sums, vmulq_s32(vldrbq_z_s32(taps[tap] + c, used), vldrbq_z_s32(w, used)));
+        sums = vaddq_s32(sums, vmulq_s32(vldrbq_z_s32(taps[tap] + at + c, used), vldrbq_z_s32(w, used)));
         w += channels;
     }
     const int32x4_t by = vldrwq_z_s32(weights->multipliers + c, used);
@@ -300,21 +346,74 @@ ACULA_INLINE void acula_rest(const acula_weights_t *weights, const int8_t *const
 
 /* All channels of one pixel of a depthwise convolution. */
 ACULA_INLINE void acula_channels(const acula_window_t *shape, const acula_weights_t *weights,
-                                    const int8_t *const *taps, int8_t *y, bool plain)
+                                    const int8_t *const *taps, int32_t at, int8_t *y, bool plain)
 {
     const int32_t count = shape->kernel_height * shape->kernel_width;
     const int32_t channels = shape->out_channels;
     const int32_t zero = shape->out_zero;
     int32_t c = 0;
     for (; c + SIXTEEN <= channels; c += SIXTEEN) {
-        acula_sixteen(weights, taps, count, channels, c, zero, y, plain);
+        acula_sixteen(weights, taps, count, channels, at, c, zero, y, plain);
     }
     for (; c + EIGHT <= channels; c += EIGHT) {
-        acula_eight(weights, taps, count, channels, c, zero, y, plain);
+        acula_eight(weights, taps, count, channels, at, c, zero, y, plain);
     }
     for (; c < channels; c += LANES) {
-        acula_rest(weights, taps, count, channels, c, zero, y);
+        acula_rest(weights, taps, count, channels, at, c, zero, y);
     }
+}
+
+/* Sums of each channel over all pixels, added to what they were. */
+ACULA_INLINE void acula_sum_pixels(const acula_mean_t *shape, const int8_t *given, int32_t *sums)
+{
+    const int32_t channels = shape->channels;
+    const int32_t zeros = shape->pixels * shape->in_zero;
+    for (int32_t c = 0; c < channels; c += LANES) {
+        const mve_pred16_t used = vctp32q((uint32_t)(channels - c));
+        int32x4_t sum = vsubq_n_s32(vldrwq_z_s32(sums + c, used), zeros);
+        const int8_t *pixel = given + c;
+        for (int32_t i = shape->pixels; i > 0; --i) {
+            sum = vaddq_s32(sum, vldrbq_z_s32(pixel, used));
+            pixel += channels;
+        }
+        vstrwq_p_s32(sums + c, sum, used);
+    }
+}
+
+/* Sums by one factor, to INT8. */
+ACULA_INLINE void acula_scale_all(const int32_t *sums, int32_t count, int32_t multiplier, int32_t shift,
+                                  int32_t zero, int8_t *made)
+{
+    for (int32_t i = 0; i < count; i += LANES) {
+        const mve_pred16_t used = vctp32q((uint32_t)(count - i));
+        const int32x4_t sum = vldrwq_z_s32(sums + i, used);
+        const int32x4_t x = acula_scaled(sum, vdupq_n_s32(multiplier), vdupq_n_s32(shift), false);
+        vstrbq_p_s32(made + i, acula_narrow(vaddq_n_s32(x, zero)), used);
+    }
+}
+
+/* One input of an addition by its factor. */
+ACULA_INLINE int32x4_t acula_addend(const int8_t *x, int32_t zero, int32_t multiplier, int32_t shift)
+{
+    const int32x4_t large = vshlq_n_s32(vsubq_n_s32(vldrbq_s32(x), zero), ACULA_ADD_LEFT);
+    return acula_scaled(large, vdupq_n_s32(multiplier), vdupq_n_s32(shift), false);
+}
+
+/* An addition, by vectors; returns how many numbers are done. */
+ACULA_INLINE int32_t acula_add_vectors(const acula_add_t *shape, const acula_weights_t *weights, const int8_t *first,
+                                 const int8_t *second, int8_t *made)
+{
+    const int32_t *by = weights->multipliers;
+    const int32_t *shifts = weights->shifts;
+    int32_t done = 0;
+    for (; done + LANES <= shape->count; done += LANES) {
+        const int32x4_t a = acula_addend(first + done, shape->first_zero, by[0], shifts[0]);
+        const int32x4_t b = acula_addend(second + done, weights->zero, by[1], shifts[1]);
+        int32x4_t x = acula_scaled(vaddq_s32(a, b), vdupq_n_s32(by[2]), vdupq_n_s32(shifts[2]), false);
+        x = vmaxq_s32(vaddq_n_s32(x, shape->out_zero), vdupq_n_s32(shape->low));
+        vstrbq_s32(made + done, vminq_s32(x, vdupq_n_s32(shape->high)));
+    }
+    return done;
 }
 
 #endif

@@ -66,7 +66,7 @@ ACULA_INLINE int32_t acula_rows(const acula_window_t *shape, const acula_weights
 
 /* All channels of one pixel of a depthwise convolution. */
 ACULA_INLINE void acula_channels(const acula_window_t *shape, const acula_weights_t *weights,
-                           const int8_t *const *taps, int8_t *y, bool plain)
+                           const int8_t *const *taps, int32_t at, int8_t *y, bool plain)
 {
     (void)plain;
     const int32_t count = shape->kernel_height * shape->kernel_width;
@@ -75,7 +75,7 @@ ACULA_INLINE void acula_channels(const acula_window_t *shape, const acula_weight
         const int8_t *w = weights->weights + c;
         int32_t sum = weights->biases[c];
         for (int32_t tap = 0; tap < count; ++tap) {
-            sum += (int32_t)taps[tap][c] * (int32_t)*w;
+            sum += (int32_t)taps[tap][at + c] * (int32_t)*w;
             w += channels;
         }
         y[c] = (int8_t)acula_saturate(acula_scale(sum, weights->multipliers[c], weights->shifts[c]) + shape->out_zero);

@@ -66,16 +66,14 @@ static void find_lines(const acula_window_t *shape, const int8_t *given, int32_t
 static void gather_edge(const acula_window_t *shape, const lines_t *lines, int32_t start, int8_t *patch)
 {
     const int32_t bytes = shape->kernel_width * shape->in_channels;
-    const int32_t end = shape->in_width * shape->in_channels;
+    const uint32_t width = (uint32_t)(shape->in_width * shape->in_channels);
+    const int8_t zero = (int8_t)shape->in_zero;
     for (int32_t i = 0; i < shape->kernel_height; ++i) {
         const int8_t *line = lines->lines[i];
-        (void)memset(patch, shape->in_zero, (size_t)bytes);
-        if (line != NULL) {
-            for (int32_t at = 0; at < bytes; ++at) {
-                if ((start + at >= 0) && (start + at < end)) {
-                    patch[at] = line[start + at];
-                }
-            }
+        const uint32_t end = (line == NULL) ? 0u : width;
+        for (int32_t at = 0; at < bytes; ++at) {
+            const uint32_t place = (uint32_t)(start + at); /* large where it is negative */
+            patch[at] = (place < end) ? line[place] : zero;
         }
         patch += shape->line_bytes;
     }
@@ -169,8 +167,10 @@ ACULA_INLINE void convolve(const acula_window_t *shape, const acula_weights_t *w
     const int32_t pixels = shape->out_height * shape->out_width;
     const int32_t size = shape->block;
     const int32_t blocks = (pixels + size - 1) / size;
-    find_lines(shape, given, 0, &lines);
-    (void)memset(patches, 0, sizeof patches);
+    if (!shape->direct) {
+        find_lines(shape, given, 0, &lines);
+        (void)memset(patches, 0, sizeof patches);
+    }
     for (int32_t i = 0; i < blocks; ++i) {
         const int32_t first = size * (shape->backwards ? (blocks - 1 - i) : i);
         const int32_t count = (pixels - first < size) ? (pixels - first) : size;
@@ -218,22 +218,25 @@ static void find_taps(const acula_window_t *shape, const int8_t *zeros, const in
                       int32_t x, taps_t *taps)
 {
     const int32_t channels = shape->in_channels;
+    const int32_t width = shape->kernel_width;
+    const uint32_t columns = (uint32_t)shape->in_width;
     const int8_t **tap = taps->taps;
     for (int32_t i = 0; i < shape->kernel_height; ++i) {
         const int32_t row = y + i;
         const bool known = (row >= 0) && (row < shape->in_height);
+        const uint32_t end = known ? columns : 0u;
         const int8_t *pixel = given + (((row * shape->in_width) + x) * channels);
         taps->known[i] = known;
-        for (int32_t column = x; column < x + shape->kernel_width; ++column) {
-            *tap = (known && (column >= 0) && (column < shape->in_width)) ? pixel : zeros;
+        for (int32_t j = 0; j < width; ++j) {
+            *tap = ((uint32_t)(x + j) < end) ? pixel : zeros; /* large where it is negative */
             pixel += channels;
             ++tap;
         }
     }
 }
 
-/* The same some bytes to the right, where all columns stay inside. */
-static inline void move_taps(const acula_window_t *shape, int32_t bytes, taps_t *taps)
+/* The same some bytes to the right, where all columns stay inside and some rows do not. */
+static void move_taps(const acula_window_t *shape, int32_t bytes, taps_t *taps)
 {
     const int8_t **tap = taps->taps;
     const int32_t width = shape->kernel_width;
@@ -247,33 +250,66 @@ static inline void move_taps(const acula_window_t *shape, int32_t bytes, taps_t 
     }
 }
 
+/* Whether all columns of a kernel stay inside. */
+static inline bool columns_inside(const acula_window_t *shape, int32_t x)
+{
+    return (x >= 0) && (x + shape->kernel_width <= shape->in_width);
+}
+
+/* One pixel, or two that lie `step` bytes apart where both are `inside` and that is faster. Returns how many.
+ * Taps have moved by `at` bytes. */
+ACULA_INLINE int32_t some_pixels(const acula_window_t *shape, const acula_weights_t *weights, const taps_t *taps,
+                                 int32_t at, bool inside, int32_t step, int8_t *out, int32_t next, bool plain)
+{
+#if defined(ACULA_MVE)
+    if (inside && (shape->out_channels == EIGHT)) {
+        acula_two_pixels(shape, weights, taps->taps, at, step, out, out + next, plain);
+        return 2;
+    }
+#else
+    (void)inside;
+    (void)step;
+    (void)next;
+#endif
+    acula_channels(shape, weights, taps->taps, at, out, plain);
+    return 1;
+}
+
 /* Inlined once for each way of computing a pixel. */
 ACULA_INLINE void depthwise_row(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *zeros,
                                 const int8_t *given, int32_t row, int8_t *made, bool plain)
 {
     taps_t taps;
-    const int32_t direction = shape->backwards ? -1 : 1;
-    const int32_t step = direction * shape->stride_width;
-    const int32_t y = (row * shape->stride_height) - shape->pad_height;
+    const int32_t step = shape->backwards ? -shape->stride_width : shape->stride_width;
     const int32_t channels = shape->out_channels;
-    int32_t column = shape->backwards ? (shape->out_width - 1) : 0;
-    int32_t x = (column * shape->stride_width) - shape->pad_width;
-    bool was_inside = false;
-    for (int32_t i = 0; i < shape->out_width; ++i) {
-        const bool inside = (x >= 0) && (x + shape->kernel_width <= shape->in_width);
-        if (inside && was_inside) {
-            move_taps(shape, step * channels, &taps);
-        } else {
+    const int32_t next = shape->backwards ? -channels : channels;
+    const int32_t first = shape->backwards ? (shape->out_width - 1) : 0;
+    const int32_t y = (row * shape->stride_height) - shape->pad_height;
+    const bool whole = (y >= 0) && (y + shape->kernel_height <= shape->in_height);
+    int32_t x = (first * shape->stride_width) - shape->pad_width;
+    int8_t *out = made + (((row * shape->out_width) + first) * channels);
+    int32_t moved = 0; /* pixels since the last one; none: it lies at an edge */
+    int32_t at = 0;
+    int32_t left = shape->out_width;
+    while (left > 0) {
+        const bool inside = columns_inside(shape, x);
+        if (!inside || (moved == 0)) {
             find_taps(shape, zeros, given, y, x, &taps);
+            at = 0;
+        } else if (whole) {
+            at += moved * step * channels;
+        } else {
+            move_taps(shape, moved * step * channels, &taps);
         }
-        was_inside = inside;
-        int8_t *out = made + (((row * shape->out_width) + column) * channels);
-        acula_channels(shape, weights, taps.taps, out, plain);
-        if (clamps(shape)) {
-            clamp_all(shape, channels, out);
+        const bool both = whole && inside && (left > 1) && columns_inside(shape, x + step);
+        const int32_t count = some_pixels(shape, weights, &taps, at, both, step * channels, out, next, plain);
+        for (int32_t i = 0; clamps(shape) && (i < count); ++i) {
+            clamp_all(shape, channels, out + (i * next));
         }
-        column += direction;
-        x += step;
+        moved = inside ? count : 0;
+        left -= count;
+        x += count * step;
+        out += count * next;
     }
 }
 
