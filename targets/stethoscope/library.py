@@ -171,8 +171,10 @@ def _grid(name: str, grid: Grid) -> Defines:
 
 def _tables(tables: Tables) -> str:
     bands = "".join(
-        f"    {{{first}u, {count}u}},\n"
-        for first, count in zip(tables.band_first, tables.band_count, strict=True)
+        f"    {{{first}u, {count}u, {end - count}u}},\n"
+        for first, count, end in zip(
+            tables.band_first, tables.band_count, np.cumsum(tables.band_count), strict=True
+        )
     )
     parts = (
         '#include "acula_tables.h"\n',

@@ -10,6 +10,9 @@ typedef char acula_right_shift_keeps_the_sign[((-3) >> 1) == -2 ? 1 : -1];
 
 #if !defined(ACULA_PORTABLE) && defined(__ARM_FEATURE_MVE) && ((__ARM_FEATURE_MVE & 1) != 0)
 #define ACULA_MVE 1
+#if (__ARM_FEATURE_MVE & 2) != 0
+#define ACULA_MVE_FLOAT 1
+#endif
 #elif !defined(ACULA_PORTABLE) && defined(__ARM_FEATURE_DSP)
 #define ACULA_DSP 1
 #endif
