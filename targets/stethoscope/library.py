@@ -68,7 +68,7 @@ def make_firmware(
     hops: Hops | None = None,
     kernels: Kernels | None = None,
 ) -> Firmware:
-    """Plan and generate; hop by hop where the network allows it, or as `hops` says. Our kernels, or `kernels`.
+    """Plan and generate: hop by hop where the network allows it, or as `hops` says; for `kernels`, else ours.
 
     Raises ArtifactError for a network that the kernels can not hold.
     """
