@@ -15,6 +15,7 @@ from acula_edge.runtime.golden import GOLDEN, Golden
 from targets.facts import Facts, label_rows
 from targets.stethoscope.back_end import BackEnd
 from targets.stethoscope.cores import APT, CFLAGS, COMPILER, EMULATOR, VENDORED_CFLAGS, WARNINGS, Core
+from targets.stethoscope.cycles import BANDS
 from targets.stethoscope.drawing import draw_memory
 from targets.stethoscope.frontend import features
 from targets.stethoscope.kernels import Kernels
@@ -109,6 +110,7 @@ def _documents(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -
         "rows": label_rows(facts.labels),
         "decisions": facts.decisions.tasks,
         "core": core,
+        "band": BANDS.get(core.name),
         "cmsis": firmware.back_end is BackEnd.CMSIS_NN,
         "plan": firmware.plan,
         "source": firmware.source,

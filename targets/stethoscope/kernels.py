@@ -40,7 +40,7 @@ class Kernels:
         assert isinstance(layer, Convolution)
         if pointwise(layer.window):
             return 0
-        numbers = layer.weights[0].size
+        numbers = int(layer.weights[0].size)
         if self.helium:
             return _HELIUM_PIXELS * -(-numbers // 8) * 8
         return _PIXELS * numbers * _HALF_WORD
@@ -49,7 +49,7 @@ class Kernels:
         return self.back_end is BackEnd.CMSIS_NN and isinstance(layer, Convolution | Depthwise)
 
     def _depthwise(self, layer: Depthwise) -> int:
-        height, width, channels = layer.weights.shape
+        height, width, channels = map(int, layer.weights.shape)
         if self.helium:
             return _HELIUM_PIXELS * _HELIUM_CHANNELS * height * width
         return channels * height * width * _HALF_WORD
