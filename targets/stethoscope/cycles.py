@@ -1,9 +1,9 @@
 """Cycles: from instructions that an emulator counted to a range of milliseconds on a core.
 
-An emulator knows no caches, wait states and pipelines. A band is latency x clock of published keyword spotting
-runs (MLPerf Tiny, mlcommons.org/benchmarks/inference-tiny) over our count of the same network's instructions.
-It is as wide as boards and memories differ. For Cortex-M55 there is no such run, so no time is stated. No
-source at hand gives energy, so none is stated.
+An emulator knows no caches, wait states and pipelines. A band is latency x clock of published runs of keyword
+spotting (MLPerf Tiny, mlcommons.org/benchmarks/inference-tiny) over our count of the same network's
+instructions. It is as wide as boards and memories differ. For Cortex-M55 there is no such run, so no time is
+stated. No source at hand gives energy, so none is stated.
 """
 
 from __future__ import annotations

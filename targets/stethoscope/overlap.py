@@ -59,7 +59,7 @@ def direct(layer: Convolution) -> bool:
 
 def row_bytes(layer: Convolution) -> int:
     """Of one output channel's weights, with the lines of the kernel filled up to whole words."""
-    height, width, channels = layer.weights.shape[1:]
+    height, width, channels = map(int, layer.weights.shape[1:])
     return height * whole_words(width * channels)
 
 

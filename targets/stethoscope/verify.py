@@ -12,8 +12,9 @@ from acula_edge.contract import AudioContract
 from targets.stethoscope.bundle import MODEL
 from targets.stethoscope.cores import CORES, Core
 from targets.stethoscope.cycles import CLOCK_HZ, LABEL, Estimate, estimate
-from targets.stethoscope.emulator import Findings, Size, build_test, run_test, size_of
+from targets.stethoscope.emulator import Findings, build_test, run_test
 from targets.stethoscope.lowering import read_network
+from targets.stethoscope.toolchain import Size, size_of
 
 _PREFIX = "stethoscope-"
 

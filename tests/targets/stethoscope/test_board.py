@@ -17,7 +17,8 @@ from acula_edge.runtime.golden import verify_bundle
 from acula_edge.runtime.runner import Runtime
 from targets.stethoscope.bundle import golden_test
 from targets.stethoscope.cores import COMPILER, CORES
-from targets.stethoscope.emulator import build_test, require_tools, run_test
+from targets.stethoscope.emulator import build_test, run_test
+from targets.stethoscope.toolchain import require_tools
 from targets.stethoscope.verify import core_of, verify_firmware
 from tests.cli.conftest import Run, run  # noqa: F401
 from tests.targets.stethoscope.heads import learned_head

@@ -16,13 +16,14 @@ from acula_edge.errors import ToolError, UsageError
 from targets.config import TargetConfig
 from targets.stage import TargetInputs, run
 from targets.stethoscope.back_end import BackEnd
-from targets.stethoscope.cores import CFLAGS, COMPILER, CORES, Core
-from targets.stethoscope.emulator import build_test, run_test
+from targets.stethoscope.cores import CFLAGS, CORES, Core
+from targets.stethoscope.emulator import build_test, run_program, run_test
 from targets.stethoscope.hops import hops_of
 from targets.stethoscope.kernels import Kernels
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.memory import MemoryPlan, plan_memory
 from targets.stethoscope.network import Convolution, Depthwise
+from targets.stethoscope.toolchain import link_program
 from targets.stethoscope.vendor import VERSION, cmsis_files
 from targets.stethoscope.verify import verify_firmware
 from tests.targets.stethoscope.heads import learned_head
@@ -177,28 +178,10 @@ def _ask(layers: list[Convolution | Depthwise], bundle: Path, core: Core, folder
     (folder / "shapes.txt").write_text("\n".join(rows))
     (folder / "ask.c").write_text(_ASK)
     sources = [folder / "ask.c", bundle / "test" / "board.c", *sorted((bundle / "cmsis_nn").glob("*.c"))]
-    places = {"CODE_ORIGIN": core.code, "DATA_ORIGIN": core.data}
-    places |= {"CODE_LENGTH": core.code_kib * 1024, "DATA_LENGTH": core.data_kib * 1024}
-    command = [COMPILER, *CFLAGS, *core.flags, "-w", f"-I{bundle / 'cmsis_nn'}", f"-I{bundle / 'test'}"]
-    command += [*map(str, sources), "-nostartfiles", "--specs=rdimon.specs", "-Wl,--gc-sections"]
-    command += ["-T", str(bundle / "test" / "board.ld")]
-    command += [f"-Wl,--defsym={name}={value:#x}" for name, value in places.items()]
-    subprocess.run([*command, "-o", str(folder / "ask.elf")], check=True, capture_output=True)
-    emulate = [
-        "qemu-system-arm",
-        "-machine",
-        core.machine,
-        "-nographic",
-        "-monitor",
-        "none",
-        "-serial",
-        "none",
-    ]
-    emulate += ["-semihosting-config", "enable=on,target=native", "-kernel", "ask.elf"]
-    done = subprocess.run(
-        emulate, cwd=folder, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
-    )
-    return [int(line) for line in (done.stdout + done.stderr).split()]
+    flags = [*CFLAGS, *core.flags, "-w", f"-I{bundle / 'cmsis_nn'}", f"-I{bundle / 'test'}"]
+    elf = folder / "ask.elf"
+    link_program([*map(str, sources)], flags, core, bundle / "test" / "board.ld", elf)
+    return [int(line) for line in run_program(elf, core, folder)]
 
 
 def _overlapping(plan: MemoryPlan) -> list[tuple[str, str]]:
