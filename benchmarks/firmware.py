@@ -4,8 +4,8 @@
 
 TEACHER is a folder that `acula-edge teacher train --data FOLDER` wrote. Each of STUDENTS is distilled from it
 and quantised by the product's stages (firmware_students.py; the work folder keeps them), and built for every
-core in each of WAYS. Each build runs CLIPS clips of training and validation recordings, from samples to result,
-on the board that QEMU emulates; every output is compared with LiteRT's reference kernels. Sizes are those of
+core in each of WAYS. Each build runs CLIPS clips of training and validation recordings, samples to result, on
+the board that QEMU emulates; every output is compared with LiteRT's reference kernels. Sizes are those of
 what a program links. Instructions are counted by QEMU, which knows no caches, wait states and pipelines.
 
 TOOLS_PYTHON is a Python with tflite-micro and bakenn[tflite], which do not install beside ours: the least
