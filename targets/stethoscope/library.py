@@ -25,7 +25,7 @@ from targets.stethoscope.vendor import cmsis_files
 
 _ONE = 32768  # of a probability
 _PUBLIC = ("acula.h", "acula_config.h", "acula_frontend.h", "acula_kernels.h")
-_WINDOWS = ("acula_windows.c",)  # our convolutions
+_WINDOWS = ("acula_convolution.c", "acula_depthwise.c", "acula_windows.h")  # our convolutions
 _STEPS = np.arange(256)
 
 Defines = tuple[tuple[str, object], ...]

@@ -4,7 +4,7 @@ A layer that walks over its output pixels in order has done with the first bytes
 the first ones of its output, so that the two may share memory if the output lies far enough below; walking
 backwards, far enough above. (Diagonal memory optimisation: Blacker, Simpson, Renouard and others, "Diagonal
 Memory Optimisation for Machine Learning on Micro-controllers", arXiv 2010.01668.) The distances hold for
-the kernels in `c/acula_windows.c`, which read all of a block of pixels before the next block.
+the kernels in `c/acula_convolution.c`, which read all of a block of pixels before the next block.
 """
 
 from __future__ import annotations

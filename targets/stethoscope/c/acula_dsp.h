@@ -2,8 +2,10 @@
 #ifndef ACULA_DSP_H
 #define ACULA_DSP_H
 
+#include <string.h>
+
+#include "acula_dsp_halves.h"
 #include "acula_kernels.h"
-#include "acula_scale.h"
 
 /* Channels that acula_rows computes at once: it leaves a rest of them. */
 #define ACULA_TOGETHER 2u
@@ -17,72 +19,6 @@ static inline acula_way_t acula_way(const acula_window_t *shape, bool plain)
 {
     (void)shape;
     return plain ? ACULA_PLAIN : ACULA_ANY;
-}
-
-/* Bytes 0 and 2 of a word as two numbers of 16 bits. */
-static inline uint32_t acula_even(uint32_t word)
-{
-    uint32_t halves;
-    __asm__("sxtb16 %0, %1" : "=r"(halves) : "r"(word));
-    return halves;
-}
-
-/* Bytes 1 and 3. */
-static inline uint32_t acula_odd(uint32_t word)
-{
-    uint32_t halves;
-    __asm__("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(word));
-    return halves;
-}
-
-/* sum + both products of the halves. */
-static inline int32_t acula_both(uint32_t x, uint32_t w, int32_t sum)
-{
-    int32_t result;
-    __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(x), "r"(w), "r"(sum));
-    return result;
-}
-
-/* sum + the product of the lower halves. */
-static inline int32_t acula_low(uint32_t x, uint32_t w, int32_t sum)
-{
-    int32_t result;
-    __asm__("smlabb %0, %1, %2, %3" : "=r"(result) : "r"(x), "r"(w), "r"(sum));
-    return result;
-}
-
-/* sum + the product of the upper halves. */
-static inline int32_t acula_high(uint32_t x, uint32_t w, int32_t sum)
-{
-    int32_t result;
-    __asm__("smlatt %0, %1, %2, %3" : "=r"(result) : "r"(x), "r"(w), "r"(sum));
-    return result;
-}
-
-/* x / 2^right, halves upwards, + zero, kept to 8 bits; right > 0. The bit that is shifted out last is the
- * carry. */
-static inline int32_t acula_round(int32_t x, int32_t right, int32_t zero)
-{
-    int32_t steps = x;
-    __asm__("asrs %0, %0, %1\n\tadcs %0, %0, %2\n\tssat %0, #8, %0"
-            : "+r"(steps)
-            : "r"(right), "r"(zero)
-            : "cc");
-    return steps;
-}
-
-/* A sum as INT8; halves go away from zero: one less below zero. Plain: the shift is to the right, and what lies
- * below zero is cut off. */
-ACULA_INLINE int8_t acula_finish(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero, bool plain)
-{
-    if (plain) {
-        return (int8_t)acula_round(acula_high_product(sum, multiplier), -shift, zero);
-    }
-    if (shift < 0) {
-        const int32_t x = acula_high_product(sum, multiplier);
-        return (int8_t)acula_round(x - (int32_t)((uint32_t)x >> 31), -shift, zero);
-    }
-    return (int8_t)acula_saturate(acula_scale(sum, multiplier, shift) + zero);
 }
 
 /* The sums of one channel for two pixels, `gap` bytes apart. */
@@ -219,63 +155,6 @@ ACULA_INLINE int32_t acula_rows(const acula_window_t *shape, const acula_weights
         acula_any_tiles(shape, weights, x, pairs, y);
     }
     return 2 * pairs;
-}
-
-/* One channel of one pixel. */
-static int32_t acula_channel(const acula_weights_t *weights, const int8_t *const *taps, int32_t count,
-                             int32_t channels, int32_t at, int32_t channel)
-{
-    int32_t sum = weights->biases[channel];
-    for (int32_t tap = 0; tap < count; ++tap) {
-        sum += (int32_t)taps[tap][at + channel] * (int32_t)weights->weights[(tap * channels) + channel];
-    }
-    return sum;
-}
-
-/* All channels of one pixel of a depthwise convolution, four at once. */
-ACULA_INLINE void acula_channels(const acula_window_t *shape, const acula_weights_t *weights,
-                                 const int8_t *const *taps, int32_t at, int8_t *y, bool plain)
-{
-    const int32_t count = shape->kernel_height * shape->kernel_width;
-    const int32_t channels = shape->out_channels;
-    const int32_t zero = shape->out_zero;
-    const int32_t whole = (int32_t)((uint32_t)channels & ~3u);
-    const int32_t *biases = weights->biases;
-    const int32_t *multipliers = weights->multipliers;
-    const int32_t *shifts = weights->shifts;
-    const int8_t *rows = weights->weights;
-    for (int32_t channel = 0; channel < whole; channel += 4) {
-        const int8_t *w = rows + channel;
-        const int8_t *const *tap = taps;
-        const int32_t *bias = biases + channel;
-        int32_t sum0 = bias[0];
-        int32_t sum1 = bias[1];
-        int32_t sum2 = bias[2];
-        int32_t sum3 = bias[3];
-        do {
-            const uint32_t x4 = acula_load4(*tap + at + channel);
-            const uint32_t w4 = acula_load4(w);
-            const uint32_t x_even = acula_even(x4);
-            const uint32_t w_even = acula_even(w4);
-            sum0 = acula_low(x_even, w_even, sum0);
-            sum2 = acula_high(x_even, w_even, sum2);
-            const uint32_t x_odd = acula_odd(x4);
-            const uint32_t w_odd = acula_odd(w4);
-            sum1 = acula_low(x_odd, w_odd, sum1);
-            sum3 = acula_high(x_odd, w_odd, sum3);
-            w += channels;
-            ++tap;
-        } while (tap < taps + count);
-        y[channel] = acula_finish(sum0, multipliers[channel], shifts[channel], zero, plain);
-        y[channel + 1] = acula_finish(sum1, multipliers[channel + 1], shifts[channel + 1], zero, plain);
-        y[channel + 2] = acula_finish(sum2, multipliers[channel + 2], shifts[channel + 2], zero, plain);
-        y[channel + 3] = acula_finish(sum3, multipliers[channel + 3], shifts[channel + 3], zero, plain);
-    }
-    for (int32_t channel = whole; channel < channels; ++channel) {
-        const int32_t sum = acula_channel(weights, taps, count, channels, at, channel);
-        const int32_t multiplier = weights->multipliers[channel];
-        y[channel] = acula_finish(sum, multiplier, weights->shifts[channel], zero, plain);
-    }
 }
 
 #endif

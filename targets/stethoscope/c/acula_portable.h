@@ -8,6 +8,16 @@
 /* Channels that acula_rows computes at once: it leaves a rest of them. */
 #define ACULA_TOGETHER 1u
 
+/* Whether every channel's factor is shifted to the right. */
+ACULA_INLINE bool acula_all_right(const int32_t *shifts, int32_t channels)
+{
+    bool right = true;
+    for (int32_t i = 0; i < channels; ++i) {
+        right = right && (shifts[i] < 0);
+    }
+    return right;
+}
+
 /* Sums that acula_dots makes at once. */
 #define ACULA_DOTS 4
 
@@ -62,24 +72,6 @@ ACULA_INLINE int32_t acula_rows(const acula_window_t *shape, const acula_weights
         y += 2 * channels;
     }
     return done;
-}
-
-/* All channels of one pixel of a depthwise convolution. */
-ACULA_INLINE void acula_channels(const acula_window_t *shape, const acula_weights_t *weights,
-                           const int8_t *const *taps, int32_t at, int8_t *y, bool plain)
-{
-    (void)plain;
-    const int32_t count = shape->kernel_height * shape->kernel_width;
-    const int32_t channels = shape->out_channels;
-    for (int32_t c = 0; c < channels; ++c) {
-        const int8_t *w = weights->weights + c;
-        int32_t sum = weights->biases[c];
-        for (int32_t tap = 0; tap < count; ++tap) {
-            sum += (int32_t)taps[tap][at + c] * (int32_t)*w;
-            w += channels;
-        }
-        y[c] = (int8_t)acula_saturate(acula_scale(sum, weights->multipliers[c], weights->shifts[c]) + shape->out_zero);
-    }
 }
 
 #endif
