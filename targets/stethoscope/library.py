@@ -19,7 +19,7 @@ from targets.stethoscope.hops import Hops, hops_of
 from targets.stethoscope.kernels import Kernels
 from targets.stethoscope.memory import MemoryPlan, plan_memory
 from targets.stethoscope.network import Grid, Mean, Network
-from targets.stethoscope.network_c import NetworkSource, network_source
+from targets.stethoscope.network_source import NetworkSource, network_source
 from targets.stethoscope.rules import limits_of, rules_c
 from targets.stethoscope.vendor import cmsis_files
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.errors import ArtifactError
-from targets.stethoscope.back_end import BackEnd
 from targets.stethoscope.c_text import array, struct
-from targets.stethoscope.head import biases_of, head_of, head_tables
+from targets.stethoscope.head import head_of, head_tables
 from targets.stethoscope.hops import Hops
 from targets.stethoscope.memory import MemoryPlan
 from targets.stethoscope.network import (
@@ -32,32 +30,9 @@ MAX_SIDE = 5  # of acula_kernels.h
 _MOST_SUM = 2**30  # the kernels double a sum
 
 
-@dataclass(frozen=True)
-class NetworkSource:
-    """The file, and what the rest of the library must know of it.
+class Writer:
+    """Writes the file for our own kernels. Raises ArtifactError for a layer that they can not hold."""
 
-    `head` are the steps whose weights a device may replace; `head_biases` the channels of those with biases;
-    `weights_crc` is the CRC-32 of all constants in the order of the file's table.
-    """
-
-    text: str
-    head: tuple[int, ...]
-    head_biases: int
-    weights_crc: int
-    constant_bytes: int
-
-
-def network_source(hops: Hops, plan: MemoryPlan, back_end: BackEnd) -> NetworkSource:
-    """Generate. Raises ArtifactError for a layer that the kernels can not hold."""
-    network = hops.network
-    writer = _Writer(hops, plan) if back_end is BackEnd.OWN else _CmsisWriter(hops, plan)
-    text = writer.text()
-    head = head_of(network)
-    biases = sum(biases_of(network.layers[step]) for step in head)
-    return NetworkSource(text, head, biases, writer.crc, writer.constant_bytes)
-
-
-class _Writer:
     _include = "acula_kernels.h"
     _folds = True  # the biases of convolutions hold what the input's zero point adds
 
@@ -159,7 +134,7 @@ class _Writer:
         biases: NDArray[np.int32],
     ) -> None:
         """Weights, biases and factors; a sum may not outgrow what the kernels can double."""
-        sizes = np.abs(layer.weights.astype(np.int64)).sum(_inputs(layer))
+        sizes = np.abs(layer.weights.astype(np.int64)).sum(inputs_of(layer))
         most = np.abs(layer.biases.astype(np.int64)) + 128 * sizes
         if (most << np.maximum(layer.scaling.shifts, 0)).max() >= _MOST_SUM:
             _refuse(layer, "may sum up to more than 30 bits")
@@ -251,27 +226,6 @@ class _Writer:
         )
 
 
-class _CmsisWriter(_Writer):
-    """Convolutions by CMSIS-NN: weights as they are, biases as they were trained, and a buffer."""
-
-    _include = "acula_cmsis.h"
-    _folds = False
-
-    def _convolution(self, step: int, layer: Convolution) -> str:
-        return self._call("convolution", step, layer)
-
-    def _depthwise(self, step: int, layer: Depthwise) -> str:
-        return self._call("depthwise", step, layer)
-
-    def _call(self, name: str, step: int, layer: Convolution | Depthwise) -> str:
-        sums = layer.weights.sum(_inputs(layer), dtype=np.int64)
-        biases = layer.biases + layer.source.grid.zero_point * sums
-        self._weighted(step, layer, layer.weights, biases.astype(np.int32))
-        self._window(step, layer, 0, False)
-        scratch = f"arena + {self._plan.scratch(step)}"
-        return f"acula_cmsis_{name}(&shape_{step}, {self._weights(step)}, {scratch}, {self._ends(layer)})"
-
-
 _STEP = """
 void acula_network_step(int32_t step, const acula_weights_t *head, acula_memory_t *memory)
 {{
@@ -294,7 +248,7 @@ def _row(step: int, layer: Layer) -> str:
     return f"    {{weights_{step}, biases_{step}, {factors}, 0}},\n"
 
 
-def _inputs(layer: Convolution | Depthwise | Dense) -> tuple[int, ...]:
+def inputs_of(layer: Convolution | Depthwise | Dense) -> tuple[int, ...]:
     """The axes of the weights that a sum runs over."""
     return (0, 1) if isinstance(layer, Depthwise) else tuple(range(1, layer.weights.ndim))
 
