@@ -126,9 +126,11 @@ def build(config: BuildConfig, data: Path | None, work: Path, out: Path, force: 
     """Run what is not cached and deliver bundle and report together in `out`.
 
     `data` is a recordings folder, or None for simulated recordings. Raises ExistsError, before any
-    work, if `out` holds anything else than the result of this very build and `force` is not given.
+    work, if `out` holds anything else than the result of this very build and `force` is not given, and
+    ToolError if a tool that the target needs is missing.
     """
     steps = plan(config, data, work)
+    config.target.require()
     all_cached = all(step.cached for step in steps)
     if out.exists() and not force and not all_cached:
         raise ExistsError(f"{out} exists already; choose another --out or give --force")

@@ -28,6 +28,7 @@ PACKAGES = [
     "litert-torch",
     "ai-edge-litert",
     "ai-edge-quantizer",
+    "ethos-u-vela",
     "neural-compressor",
     "scikit-learn",
     "optuna",
@@ -40,6 +41,7 @@ _SHARED = (
     "acula_edge/frontend.py",
     "acula_edge/logmel.py",
 )
+_SUFFIXES = {".py", ".j2", ".json", ".toml", ".c", ".h", ".ld"}
 # The sources that a stage's result depends on: a change there, and only there, makes it run again.
 _SOURCES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.DATASET: ("acula_edge/data",),
@@ -114,7 +116,7 @@ def sources_digest(*names: str) -> str:
         source = _ROOT / name
         files = sorted(source.rglob("*")) if source.is_dir() else [source]
         for file in files:
-            if file.suffix in {".py", ".j2", ".json", ".toml"}:
+            if file.suffix in _SUFFIXES:
                 digest.update(file.relative_to(_ROOT).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 from tables_firmware import firmware
+from tables_firmware_paths import firmware_paths
+from tables_gpu import gpu
 from tables_students import students
 
 from acula_edge.bench.report import Report
@@ -37,7 +39,8 @@ BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
 def results(folder: Path) -> str:
     """The Markdown between the markers: each report, students, teachers, then the reference points."""
     sections = [_section(path) for path in sorted((folder / "reports").glob("*.json"))]
-    sections += [section for section in (students(folder), firmware(folder), _teachers(folder)) if section]
+    parts = (students(folder), firmware(folder), firmware_paths(folder), _teachers(folder), gpu(folder))
+    sections += [section for section in parts if section]
     points = folder / "reference_points.json"
     if points.is_file():
         aligned = folder / "reference_aligned.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from acula_edge.evidence.tables import Cell, Table, cells
 from acula_edge.evidence.text import interval, number, signed
 from distill.search_page import front_table
 from distill.search_result import SearchResult
+
+# What the columns say already.
+_LAST_PART = re.compile(r"^(small|base|large), |, \d+ epochs$")
 
 
 def students(folder: Path) -> str:
@@ -40,7 +44,7 @@ def _families(found: dict[str, Any]) -> Iterator[str]:
         "([how](benchmarks/students.py), [all figures](benchmarks/results/students.json)).",
         "",
     )
-    yield from (_shown(accuracy, "labels", "labels alone") + _short(found["runs"]), "")
+    yield from (_shown(accuracy, "labels", "labels alone") + _trained_on(found["runs"]), "")
     header = ("system", "task heads", "zero-shot", "median rank", "epochs", "train s")
     rows = [
         (
@@ -94,26 +98,28 @@ def _costs(cost: dict[str, dict[str, Any]]) -> Table:
     return Table("What a clip costs in INT8, known from the shape", header, tuple(rows))
 
 
-def _short(runs: dict[str, Any]) -> str:
-    """Which families were trained for fewer epochs than others; empty if none."""
-    epochs = {name.split(" ")[0]: run["epochs"] for name, run in runs.items()}
-    few = [f"`{name}`" for name, count in epochs.items() if count < max(epochs.values())]
-    return f" {' and '.join(few)} had too few epochs to tell: no GPU was there." if few else ""
+def _trained_on(runs: dict[str, Any]) -> str:
+    """The processors that the students were trained on."""
+    return f" Trained on: {', '.join(sorted({run['device'] for run in runs.values()}))}."
 
 
 def _ablation(found: dict[str, Any]) -> Iterator[str]:
     yield from (
-        f"Terms of the loss, by patient-grouped {found['folds']}-fold cross-validation of "
-        f"`{found['student']}`, {found['epochs']} epochs, on train and validation patients "
-        "([how](benchmarks/ablation.py)); the test split was not opened. Each row is three trainings: "
-        "differences below .02 are noise.",
+        f"Terms of the loss and lengths of training, by patient-grouped {found['folds']}-fold "
+        "cross-validation on train and validation patients ([how](benchmarks/ablation.py)); the test split "
+        "was not opened. Each row is three trainings: differences below .02 are noise.",
         "",
     )
     rows = [
-        cells(row["name"], f"{row['heads']:.3f}", f"{row['zero_shot']:.3f}", f"{row['cosine']:.3f}")
-        for row in sorted(found["rows"], key=lambda row: -row["heads"])
+        cells(
+            _LAST_PART.sub("", row["name"]),
+            f"`{row['student']}`",
+            str(row["epochs"]),
+            *(f"{row[key]:.3f}" for key in ("heads", "zero_shot", "cosine")),
+        )
+        for row in sorted(found["rows"], key=lambda row: (row["student"], -row["epochs"], -row["heads"]))
     ]
-    header = ("loss", "task heads", "zero-shot", "cosine to the teacher")
+    header = ("loss", "student", "epochs", "task heads", "zero-shot", "cosine to the teacher")
     yield from table_lines(Table("Ablation: mean AUROC", header, tuple(rows)))
 
 

@@ -75,7 +75,7 @@ class DistillConfig(BaseModel):
     logit_temperature: float = Field(default=2.0, gt=0)
     cosine_temperature: float = Field(default=0.1, gt=0)
     augment: AugmentConfig = AugmentConfig()
-    epochs: int = Field(default=40, gt=0)
+    epochs: int = Field(default=100, gt=0)
     patience: int | None = Field(default=None, gt=0)
     batch_size: int = Field(default=64, gt=2)
     learning_rate: float = Field(default=2e-3, gt=0)

@@ -7,6 +7,7 @@ same form and removed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ from acula_edge.progress import track
 INDEX = "index.json"
 WHOLE = "whole"
 LOG = "augmentations.jsonl"
+_LOCK = ".lock"
 _CHUNK_BYTES = 1 << 22
 
 Piece = TypeVar("Piece")
@@ -46,12 +48,12 @@ def mapped(
 ) -> dict[str, NDArray[Any]]:
     """The arrays of all shards, a piece of the work each, memory-mapped from `folder / "whole"`.
 
-    What is there already is not made again; what is damaged is. Raises ArtifactError if there is no room.
+    What is there already is not made again; what is damaged is. Of two processes that want the same, the
+    second waits and takes what the first has made. Raises ArtifactError if there is no room.
     """
     whole = folder / WHOLE
-    if not _is_sound(whole):
-        with _roomy(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+    with _roomy(folder), _alone(folder):
+        if not _is_sound(whole):
             progress = enumerate(track(pieces, len(pieces), label))
             shards = [_kept(folder / f"{number:05d}", piece, make) for number, piece in progress]
             with _aside(whole) as aside:
@@ -96,6 +98,15 @@ def _aside(folder: Path) -> Iterator[Path]:
         os.replace(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process makes the same meanwhile; a lock goes with the process that holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator, model_
 
 from acula_edge.errors import UsageError
 from targets.stethoscope.back_end import BackEnd
+from targets.stethoscope.vendor import require_cmsis
 from targets.table import target
 
 
@@ -37,3 +38,9 @@ class TargetConfig(BaseModel):
                 f"target {self.name} has no back end {self.back_end}; its back ends are: {', '.join(known)}"
             )
         return self
+
+    def require(self) -> None:
+        """Raises ToolError if a tool or package that the bundle is written with is missing."""
+        target(self.name).require()
+        if self.back_end is BackEnd.CMSIS_NN:
+            require_cmsis()

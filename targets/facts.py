@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from acula_edge.contract import AudioContract
@@ -13,6 +15,9 @@ from acula_edge.data.metrics import logit_slices
 from acula_edge.data.tasks import Task
 from acula_edge.evidence.decisions import Decisions
 from targets.stethoscope.back_end import BackEnd
+
+if TYPE_CHECKING:
+    from acula_edge.students.student import Student
 
 NOTICE = "Research software, not a medical device."
 
@@ -44,7 +49,9 @@ class Facts:
     """All that a target's documents may state; they hold no number of their own.
 
     `ops`, `parity` and `decisions` are the quantize stage's, `versions` the packages of this build,
-    `files` the size in bytes of each model file, `back_end` whose kernels C code calls.
+    `files` the size in bytes of each model file, `back_end` whose kernels C code calls. A target that
+    converts by itself asks for the float `student` and for `calibration`: features of training clips, float32
+    (n, 1, n_mels, n_frames).
     """
 
     contract: AudioContract
@@ -56,6 +63,8 @@ class Facts:
     files: Mapping[str, int]
     golden_clips: int
     back_end: BackEnd
+    student: Callable[[], Student]
+    calibration: Callable[[], NDArray[np.float32]]
 
 
 def label_rows(labels: Labels) -> list[LabelRow]:

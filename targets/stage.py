@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description, TensorSpec
 from acula_edge.contract import AudioContract
@@ -14,6 +18,7 @@ from acula_edge.data.spread import spread_clips
 from acula_edge.environment import environment, key_of
 from acula_edge.errors import ArtifactError
 from acula_edge.evidence.decisions import Decisions
+from acula_edge.frontend import log_mel
 from acula_edge.progress import say
 from acula_edge.runtime.golden import GOLDEN
 from targets.config import TargetConfig
@@ -22,6 +27,7 @@ from targets.golden import make_golden, write_golden
 from targets.table import Target, target
 
 LABELS = "labels.json"
+_CALIBRATION_CLIPS = 128
 _EVIDENCE = ("ops.json", "parity.json", "fidelity.json", "gates.json", "thresholds.json", "graph.safetensors")
 
 
@@ -40,6 +46,7 @@ def run(config: TargetConfig, inputs: TargetInputs, out: Path) -> Artifact:
     they disagree on the logits.
     """
     from acula_edge.students.float_files import hand_on
+    from acula_edge.students.store import load_student
 
     chosen = target(config.name)
     quantized = inputs.quantized
@@ -65,9 +72,16 @@ def run(config: TargetConfig, inputs: TargetInputs, out: Path) -> Artifact:
             files={name: (writer.path / name).stat().st_size for name in chosen.files},
             golden_clips=len(clips.recordings),
             back_end=config.back_end,
+            student=partial(load_student, quantized),
+            calibration=partial(_calibration, dataset, config.seed),
         )
         chosen.write(facts, writer.path)
         return writer.commit(_describe(config, inputs, contract, chosen))
+
+
+def _calibration(dataset: Dataset, seed: int) -> NDArray[np.float32]:
+    clips = spread_clips(dataset, Split.TRAIN, _CALIBRATION_CLIPS, seed)
+    return np.ascontiguousarray(log_mel(clips.pcm, dataset.contract)[:, None])
 
 
 def make_labels(dataset: Dataset, quantized: Artifact) -> Labels:

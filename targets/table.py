@@ -12,22 +12,31 @@ from acula_edge.runtime.runner import Runtime
 from targets.facts import Facts
 from targets.stethoscope.back_end import BackEnd
 from targets.stethoscope.cores import CORES, Core
+from targets.stethoscope.cortex_m import require_lowering
+from targets.stethoscope.npu import NPUS, Npu
+from targets.stethoscope.vela import require_vela
+
+_NPU_CORE = CORES["m55"]  # the core beside an Ethos-U; its code runs on a Cortex-M85 too
+Writer = Callable[[Facts, Path], None]
 
 
 @dataclass(frozen=True)
 class Target:
     """A kind of device: its runtimes, the model files it takes, and what writes the rest of its bundle.
 
-    `back_ends`: whose kernels its code can call. `integer_only`: its kernels take INT8 alone, so that no
-    other scheme and no layer in float is for it.
+    `integer_only`: its kernels take INT8 alone, so that no other scheme and no layer in float is for it.
+    `core`: what the C library in the bundle is compiled and verified for. `require` raises ToolError if a
+    tool that writes the bundle is missing. `back_ends`: whose kernels the C library can call.
     """
 
     name: str
     description: str
     runtimes: tuple[Runtime, ...]
     files: tuple[str, ...]
-    write: Callable[[Facts, Path], None]
+    write: Writer
     integer_only: bool = False
+    core: Core | None = None
+    require: Callable[[], None] = lambda: None
     back_ends: tuple[BackEnd, ...] = (BackEnd.OWN,)
 
 
@@ -50,6 +59,38 @@ def _stethoscope(core: Core, facts: Facts, folder: Path) -> None:
     write(facts, folder, core)
 
 
+def _ethos_u(npu: Npu, facts: Facts, folder: Path) -> None:
+    from targets.stethoscope import ethos_u
+    from targets.stethoscope.addition import Addition
+    from targets.stethoscope.bundle import write
+
+    write(facts, folder, _NPU_CORE, Addition(npu.title, partial(ethos_u.write, npu)))
+
+
+def _executorch(core: Core, facts: Facts, folder: Path) -> None:
+    from targets.stethoscope import executorch
+    from targets.stethoscope.addition import Addition
+    from targets.stethoscope.bundle import write
+
+    write(facts, folder, core, Addition("ExecuTorch", partial(executorch.write, core)))
+
+
+def _firmware(
+    name: str, description: str, core: Core, write: Writer, require: Callable[[], None] = lambda: None
+) -> Target:
+    return Target(
+        name=name,
+        description=description,
+        runtimes=(Runtime.TFLITE, Runtime.ONNX),
+        files=("model.tflite", "model_pcm.tflite", "model.onnx"),
+        write=write,
+        integer_only=True,
+        core=core,
+        require=require,
+        back_ends=tuple(BackEnd),
+    )
+
+
 TARGETS: dict[str, Target] = {
     entry.name: entry
     for entry in (
@@ -61,14 +102,31 @@ TARGETS: dict[str, Target] = {
             write=_android,
         ),
         *(
-            Target(
-                name=f"stethoscope-{core.name}",
-                description=f"Stethoscope with {core.title}: C99 library, tested on an emulated board",
-                runtimes=(Runtime.TFLITE, Runtime.ONNX),
-                files=("model.tflite", "model_pcm.tflite", "model.onnx"),
-                write=partial(_stethoscope, core),
-                integer_only=True,
-                back_ends=tuple(BackEnd),
+            _firmware(
+                f"stethoscope-{core.name}",
+                f"Stethoscope with {core.title}: C99 library, tested on an emulated board",
+                core,
+                partial(_stethoscope, core),
+            )
+            for core in CORES.values()
+        ),
+        *(
+            _firmware(
+                npu.name,
+                f"Stethoscope with {_NPU_CORE.title} and {npu.title}: C99 library, network compiled by Vela",
+                _NPU_CORE,
+                partial(_ethos_u, npu),
+                require_vela,
+            )
+            for npu in NPUS.values()
+        ),
+        *(
+            _firmware(
+                f"executorch-{core.name}",
+                f"Stethoscope with {core.title}: C99 library, and a .pte for ExecuTorch, not executed here",
+                core,
+                partial(_executorch, core),
+                require_lowering,
             )
             for core in CORES.values()
         ),

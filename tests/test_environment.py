@@ -55,6 +55,8 @@ def test_a_version_is_the_same_in_any_folder(copy: Path, monkeypatch: pytest.Mon
             },
         ),
         ("targets/android/__init__.py", {ArtifactKind.BUNDLE}),
+        ("targets/stethoscope/c/acula.c", {ArtifactKind.BUNDLE}),
+        ("targets/stethoscope/test/board.ld", {ArtifactKind.BUNDLE}),
         ("acula_edge/teacher/__init__.py", {ArtifactKind.TEACHER, ArtifactKind.EVALUATION}),
         ("acula_edge/evaluation/__init__.py", {ArtifactKind.EVALUATION}),
         (

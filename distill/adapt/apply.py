@@ -27,7 +27,8 @@ from distill.adapt.signature import require_signature
 from distill.adapt.tflite_file import TfliteFile
 
 README = "README.md"
-_KEPT = ("labels.json", "AculaContract.kt")
+_KEPT = ("labels.json", "AculaContract.kt")  # the second is a phone's
+_FIRMWARE = "include/acula.h"
 
 
 def apply(
@@ -42,7 +43,7 @@ def apply(
     with ArtifactWriter(out, force=force) as writer:
         for name in (MODEL, MODEL_PCM):
             (writer.path / name).write_bytes(patched(bundle.file(name), head))
-        for name in _KEPT:
+        for name in filter(bundle.has, _KEPT):
             shutil.copyfile(bundle.file(name), writer.path / name)
         _write_golden(bundle, writer.path)
         kept = {path.name for path in writer.path.iterdir()}
@@ -98,6 +99,7 @@ def _describe(bundle: Artifact, files: set[str]) -> Description:
 def _readme(bundle: Artifact, dropped: list[str]) -> str:
     notice = bundle.read_json("labels.json")["notice"]
     names = ", ".join(f"`{name}`" for name in dropped)
+    firmware = _FOR_FIRMWARE if bundle.has(_FIRMWARE) else ""
     return f"""# Adapted Acula bundle
 
 **{notice}**
@@ -108,4 +110,10 @@ speak of them: {names}.
 
 Inputs, outputs and the meaning of the logits are those of the shipped bundle, whose README tells them. Its
 figures of accuracy are not this one's: nobody has measured this one with labels.
+{firmware}"""
+
+
+_FOR_FIRMWARE = """
+This copy is for LiteRT. The firmware of the shipped bundle stays as it is: `acula_load_head` takes the very
+`head.bin` that was applied here.
 """

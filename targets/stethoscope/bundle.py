@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from acula_edge.artifact import write_json
 from acula_edge.runtime.golden import GOLDEN, Golden
 from targets.facts import Facts, label_rows
+from targets.stethoscope.addition import Addition
 from targets.stethoscope.back_end import BackEnd
 from targets.stethoscope.cores import APT, CFLAGS, COMPILER, EMULATOR, VENDORED_CFLAGS, WARNINGS, Core
 from targets.stethoscope.cycles import BANDS
+from targets.stethoscope.documents import templates
 from targets.stethoscope.drawing import draw_memory
 from targets.stethoscope.frontend import features
 from targets.stethoscope.kernels import Kernels
 from targets.stethoscope.library import Excerpt, Firmware, library_files, make_firmware, shipped_files
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.reference import Answers, reference_answers
+from targets.stethoscope.tflm import tflm_files
 
 MODEL = "model.tflite"
 GOLDEN_TEST = "test/golden.bin"
@@ -46,10 +49,11 @@ class _Sounds:
     excerpt: Excerpt
 
 
-def write(facts: Facts, folder: Path, core: Core) -> None:
+def write(facts: Facts, folder: Path, core: Core, addition: Addition | None = None) -> None:
     """Write all that the bundle adds to the model files and golden vectors that lie in `folder`.
 
-    Raises ArtifactError for a student with an operator that the C code does not have.
+    Raises ArtifactError for a student with an operator that the C code does not have, and what the addition
+    raises.
     """
     network = read_network(folder / MODEL)
     version = facts.versions["acula-edge"]
@@ -60,11 +64,16 @@ def write(facts: Facts, folder: Path, core: Core) -> None:
         _write(folder / path, text)
     for name, text in shipped_files("test").items():
         _write(folder / "test" / name, text)
+    for name, text in tflm_files(folder / MODEL).items():
+        _write(folder / "tflm" / name, text)
     (folder / GOLDEN_TEST).write_bytes(golden_test(sounds.pcm, sounds.answers))
     write_json(folder / "memory.json", firmware.plan.to_json())
     _write(folder / "memory.svg", draw_memory(firmware.plan))
-    for path, text in _documents(facts, firmware, sounds.excerpt, core).items():
-        _write(folder / path, text)
+    section = addition.write(facts, folder) if addition else ""
+    heading = f"{core.title} and {addition.title}" if addition else core.title
+    values = _values(facts, firmware, sounds.excerpt, core) | {"section": section, "heading": heading}
+    for path, name in _DOCUMENTS.items():
+        _write(folder / path, templates().get_template(name).render(values))
 
 
 def golden_test(pcm: NDArray[np.int16], answers: Answers) -> bytes:
@@ -92,18 +101,8 @@ def _loudest(clip: NDArray[np.int16], size: int) -> NDArray[np.int16]:
     return clip[best : best + size]
 
 
-def _documents(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -> dict[str, str]:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # the base install verifies without it
-
-    templates = Environment(
-        loader=PackageLoader("targets.stethoscope", "files"),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # Markdown, C and make, not HTML
-    )
-    values: dict[str, Any] = {
+def _values(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -> dict[str, Any]:
+    return {
         "facts": facts,
         "contract": facts.contract,
         "labels": facts.labels,
@@ -124,7 +123,6 @@ def _documents(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -
         "vendored": VENDORED_CFLAGS,
         "apt": APT,
     }
-    return {path: templates.get_template(name).render(values) for path, name in _DOCUMENTS.items()}
 
 
 def _write(path: Path, text: str) -> None:

@@ -29,7 +29,8 @@ class Findings:
     """What the golden test found on a board.
 
     `mismatches` of `values` INT8 outputs of `clips` clips. Instructions are those of one hop, for the front
-    end and for each layer; a clip has `hops` of them. `failures` are sentences.
+    end and for each layer; a clip has `hops` of them. `head` is what acula_load_head said of head.bin, None
+    if there was none. `failures` are sentences.
     """
 
     selftest: int
@@ -41,6 +42,7 @@ class Findings:
     stack_bytes: int
     front_end_instructions: int
     layer_instructions: tuple[int, ...]
+    head: int | None
     failures: tuple[str, ...]
 
     @property
@@ -123,5 +125,6 @@ def _parse(lines: list[str], core: Core) -> Findings:
         stack_bytes=values.get("stack_bytes", 0),
         front_end_instructions=instructions(values.get("ticks_front_end", 0), core),
         layer_instructions=tuple(steps),
+        head=values.get("load_head"),
         failures=tuple(line.removeprefix("failed ") for line in lines if line.startswith("failed ")),
     )

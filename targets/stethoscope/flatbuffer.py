@@ -6,14 +6,17 @@ The schema is that of the LiteRT package. Nothing is interpreted here: see `lowe
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.errors import ArtifactError
+
+T = TypeVar("T")
 
 ABSENT = -1  # the index of an input that is left out
 
@@ -67,9 +70,18 @@ _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def read_graph(path: Path) -> RawGraph:
     """Read a .tflite. Raises ArtifactError if it is damaged."""
+    return _read(path, _Reader.graph)
+
+
+def read_operator_names(path: Path) -> tuple[str, ...]:
+    """Of each operator in its order, a custom one by its own name. Raises ArtifactError as `read_graph`."""
+    return _read(path, _Reader.operator_names)
+
+
+def _read(path: Path, part: Callable[[_Reader], T]) -> T:
     content = path.read_bytes()
     try:
-        return _Reader(content).graph()
+        return part(_Reader(content))
     except (struct.error, IndexError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ArtifactError(f"{path} can not be read ({error}); quantise the student again") from None
 
@@ -94,10 +106,19 @@ class _Reader:
             outputs={output.Name().decode(): int(output.TensorIndex()) for output in named},
         )
 
-    def _operator(self, index: int) -> RawOperator:
-        operator = self._graph.Operators(index)
+    def operator_names(self) -> tuple[str, ...]:
+        return tuple(
+            self._name(self._graph.Operators(index)) for index in range(self._graph.OperatorsLength())
+        )
+
+    def _name(self, operator: Any) -> str:
         code = self._model.OperatorCodes(operator.OpcodeIndex())
         name = self._names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        return code.CustomCode().decode() if name == "CUSTOM" else name
+
+    def _operator(self, index: int) -> RawOperator:
+        operator = self._graph.Operators(index)
+        name = self._name(operator)
         options: dict[str, int] = {}
         if name in _OPTIONS:
             kind, fields = _OPTIONS[name]

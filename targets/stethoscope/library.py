@@ -24,9 +24,10 @@ from targets.stethoscope.rules import limits_of, rules_c
 from targets.stethoscope.vendor import cmsis_files
 
 _ONE = 32768  # of a probability
+_HALVING = 2**20  # of an exponential
+_MOST_HALVINGS = 2**24 - 1  # 255 steps of them fit 32 bits
 _PUBLIC = ("acula.h", "acula_config.h", "acula_frontend.h", "acula_kernels.h")
 _WINDOWS = ("acula_convolution.c", "acula_depthwise.c", "acula_windows.h")  # our convolutions
-_STEPS = np.arange(256)
 
 Defines = tuple[tuple[str, object], ...]
 
@@ -190,22 +191,31 @@ def _tables(tables: Tables) -> str:
 
 
 def _labels(firmware: Firmware) -> str:
-    grid, rows = firmware.network.logits.grid, label_rows(firmware.labels)
+    rows = label_rows(firmware.labels)
     tasks = [row.task for row in rows]
     lines = "".join(
         f"    {{{quoted(row.task)}, {quoted(row.class_name)}, {tasks.index(row.task)}u, "
         f"{tasks.count(row.task)}u}},\n"
         for row in rows
     )
-    sigmoids = _ONE / (1.0 + np.exp(-grid.scale * (_STEPS - 128.0 - grid.zero_point)))
-    exponentials = _ONE * np.exp(-grid.scale * _STEPS)
+    powers = _ONE * np.exp2(-np.arange(257) / 256.0)
     parts = (
         '#include "acula.h"\n#include "acula_results.h"\n',
         f"const acula_label_t acula_labels[ACULA_N_LOGITS] = {{\n{lines}}};\n",
-        array("acula_sigmoids", np.rint(sigmoids).astype(np.uint16), static=False),
-        array("acula_exponentials", np.rint(exponentials).astype(np.uint16), static=False),
+        array("acula_powers", np.rint(powers).astype(np.uint32), static=False),
+        array("acula_halvings", _halvings(firmware), static=False),
     )
     return "\n".join(parts)
+
+
+def _halvings(firmware: Firmware) -> NDArray[np.uint32]:
+    """Of each logit (K,): exp(-scale / temperature) as a power of one half."""
+    temperatures = {own.task: own.temperature for own in firmware.decisions.tasks}
+    scale = firmware.network.logits.grid.scale
+    halvings = [
+        _HALVING * scale / (temperatures[row.task] * np.log(2.0)) for row in label_rows(firmware.labels)
+    ]
+    return np.minimum(np.rint(halvings), _MOST_HALVINGS).astype(np.uint32)
 
 
 def _rules(firmware: Firmware) -> str:

@@ -15,16 +15,21 @@ _LAYERS = ("Source/ConvolutionFunctions", "Source/NNSupportFunctions")
 _LEFT_OUT = "bakenn_cmsis_memory.c"
 
 
-def cmsis_files() -> dict[str, str]:
-    """Text of each file by its name: what convolutions need, in one folder, and who may copy it.
-
-    Raises ToolError if the package is missing or not the pinned one.
-    """
+def require_cmsis() -> None:
+    """Raises ToolError if the package is missing or not the pinned one."""
     if importlib.util.find_spec(PACKAGE) is None:
         raise missing_extra(PACKAGE, EXTRA)
     found = metadata.version(PACKAGE)
     if found != VERSION:
         raise ToolError(f"{PACKAGE} is {found}, not {VERSION}; run: pip install 'acula-edge[{EXTRA}]'")
+
+
+def cmsis_files() -> dict[str, str]:
+    """Text of each file by its name: what convolutions need, in one folder, and who may copy it.
+
+    Raises ToolError if the package is missing or not the pinned one.
+    """
+    require_cmsis()
     vendor = resources.files(_FOLDER)
     texts = {}
     for folder in (f"{_CORE}/Include", f"{_NN}/Include", *(f"{_NN}/{name}" for name in _LAYERS)):

@@ -10,13 +10,14 @@ from typing import Any
 from acula_edge.artifact import Artifact
 from acula_edge.contract import AudioContract
 from targets.stethoscope.bundle import MODEL
-from targets.stethoscope.cores import CORES, Core
+from targets.stethoscope.cores import Core
 from targets.stethoscope.cycles import CLOCK_HZ, LABEL, Estimate, estimate
 from targets.stethoscope.emulator import Findings, build_test, run_test
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.toolchain import Size, size_of
+from targets.table import TARGETS
 
-_PREFIX = "stethoscope-"
+NETWORK = "src/acula_network.c"
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class FirmwareCheck:
 
 
 def core_of(bundle: Artifact) -> Core | None:
-    """The core that a bundle was built for; None for a bundle of another target."""
-    name = str(bundle.manifest.config.get("name", ""))
-    return CORES.get(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else None
+    """The core that a bundle's library was built for; None for a bundle without one."""
+    target = TARGETS.get(str(bundle.manifest.config.get("name", "")))
+    return target.core if target and bundle.has(NETWORK) else None
 
 
 def verify_firmware(bundle: Artifact, core: Core, clock_hz: float = CLOCK_HZ) -> FirmwareCheck:

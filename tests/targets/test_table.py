@@ -14,8 +14,11 @@ from targets.table import TARGETS, target
 
 
 def test_every_target_says_what_it_is() -> None:
-    cores = {f"stethoscope-{name}" for name in ("m4", "m7", "m33", "m55")}
-    assert set(TARGETS) == {"android"} | cores
+    cores = {
+        f"{kind}-{name}" for kind in ("stethoscope", "executorch") for name in ("m4", "m7", "m33", "m55")
+    }
+    npus = {f"ethos-{name}" for name in ("u55-32", "u55-128", "u55-256", "u65-256", "u85-256")}
+    assert set(TARGETS) == {"android"} | cores | npus
     for name, entry in TARGETS.items():
         assert entry.name == name
         assert entry.description

@@ -35,11 +35,13 @@ typedef enum {
     ACULA_FOREIGN_HEAD = 5   /* the head was made for another model */
 } acula_status_t;
 
-/* Steps of the INT8 grids: real = ACULA_..._SCALE * (q - ACULA_..._ZERO). */
+/* Steps of the INT8 grids: real = ACULA_..._SCALE * (q - ACULA_..._ZERO). `probabilities` are of this clip, in
+ * 32768ths: sigmoid, or softmax within the task, of the logits divided by the task's temperature, which was
+ * frozen on validation recordings. */
 typedef struct {
     int8_t embedding[ACULA_EMBEDDING_DIM];
     int8_t logits[ACULA_N_LOGITS];
-    uint16_t probabilities[ACULA_N_LOGITS]; /* of 32768: sigmoid or softmax within the task */
+    uint16_t probabilities[ACULA_N_LOGITS];
     int32_t hops; /* of this clip that were heard, of ACULA_HOPS */
     bool whole;   /* all of them */
 } acula_result_t;

@@ -6,10 +6,11 @@
 
 #include "acula_config.h"
 
-/* 32768 / (1 + exp(-logit)) for each step from INT8_MIN on. */
-extern const uint16_t acula_sigmoids[256];
-/* 32768 exp(-d) for a logit d steps below the largest of its task. */
-extern const uint16_t acula_exponentials[256];
+/* 32768 * 2^-(i / 256), for i from 0 to 256. */
+extern const uint32_t acula_powers[257];
+/* How often one step of a logit, at its task's temperature, halves an exponential; in
+ * parts of 2^20. */
+extern const uint32_t acula_halvings[ACULA_N_LOGITS];
 
 void acula_probabilities(const int8_t *logits, uint16_t *probabilities);
 

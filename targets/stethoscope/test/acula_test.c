@@ -13,12 +13,13 @@
 #include "board.h"
 
 #define MOST_HEAD_BYTES (256 * 1024)
+#define OVERRUN 4096 /* samples behind a clip that must not be taken */
 #define WAYS 5
 
 static const size_t chunks[WAYS] = {1, 7, 160, 4096, ACULA_CLIP_SAMPLES};
 
 static acula_state_t state;
-static int16_t pcm[ACULA_CLIP_SAMPLES];
+static int16_t pcm[ACULA_CLIP_SAMPLES + OVERRUN];
 static union {
     uint32_t aligned;
     uint8_t bytes[MOST_HEAD_BYTES];
@@ -36,6 +37,26 @@ static void require(const char *name, bool holds)
         (void)printf("failed %s\n", name);
         ++failures;
     }
+}
+
+/* More samples at once than a hop takes: the rest stays with the caller, and the hop's answer is the same as
+ * that of `expected`, which was pushed in another way. */
+static void check_overrun(const acula_result_t *expected)
+{
+    acula_result_t found;
+    size_t at = 0;
+    for (int32_t hop = 0; hop < ACULA_HOPS; ++hop) {
+        const size_t offered = ACULA_CLIP_SAMPLES + OVERRUN - at;
+        const size_t taken = acula_push_pcm(&state, pcm + at, offered);
+        at += taken;
+        require("an overrun is not taken", (taken < offered) && (at <= ACULA_CLIP_SAMPLES));
+        require("a full hop takes nothing", acula_push_pcm(&state, pcm + at, OVERRUN) == 0u);
+        require("an overrun ends in a result", acula_poll(&state, &found) == ACULA_OK);
+    }
+    at += acula_push_pcm(&state, pcm + at, ACULA_CLIP_SAMPLES - at);
+    require("an overrun changes nothing",
+            (at == ACULA_CLIP_SAMPLES) && found.whole && (memcmp(found.logits, expected->logits, sizeof found.logits) == 0) &&
+                (memcmp(found.embedding, expected->embedding, sizeof found.embedding) == 0));
 }
 
 /* A whole clip in chunks, with empty pushes between them; every hop once, and no sample while one waits. */
@@ -88,7 +109,7 @@ static void check_clips(FILE *golden)
     for (uint32_t clip = 0; clip < clips; ++clip) {
         acula_result_t expected;
         acula_result_t found;
-        if (!read_exactly(golden, pcm, sizeof pcm) ||
+        if (!read_exactly(golden, pcm, ACULA_CLIP_SAMPLES * sizeof pcm[0]) ||
             !read_exactly(golden, expected.embedding, sizeof expected.embedding) ||
             !read_exactly(golden, expected.logits, sizeof expected.logits)) {
             require("golden.bin is whole", false);
@@ -99,6 +120,9 @@ static void check_clips(FILE *golden)
         mismatches += different(found.embedding, expected.embedding, sizeof expected.embedding);
         mismatches += different(found.logits, expected.logits, sizeof expected.logits);
         values += ACULA_EMBEDDING_DIM + ACULA_N_LOGITS;
+        if (clip == 0) {
+            check_overrun(&found);
+        }
     }
     report("clips", (long)clips);
     report("values", values);

@@ -111,7 +111,7 @@ def test_a_learned_head_runs_on_the_board(usual: Model, bundle: Artifact, elf: P
     answers = few.answers_of(tmp_path / "model.tflite")
     (tmp_path / "golden.bin").write_bytes(golden_test(few.pcm, answers))
     found = run_test(elf, M4, tmp_path)
-    assert (found.clips, found.mismatches, found.failures) == (3, 0, ())
+    assert (found.clips, found.mismatches, found.failures, found.head) == (3, 0, (), 0)
 
 
 @board

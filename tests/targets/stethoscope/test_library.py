@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from acula_edge.artifact import Artifact
-from acula_edge.data.metrics import logit_slices
-from acula_edge.evidence.decisions import Decision, Rule
+from acula_edge.data.metrics import logit_slices, probabilities
+from acula_edge.evidence.decisions import Decision, Decisions, Rule
 from tests.targets.stethoscope.heads import HEADER_BYTES, learned_head, with_word
-from tests.targets.stethoscope.host import Library, Model
+from tests.targets.stethoscope.host import Library, Model, compile_host
 
 OK, WAIT, BAD_HEAD, FOREIGN_HEAD = 0, 1, 4, 5
 RECORDS = 36  # bytes of the payload before the first layer
@@ -56,12 +58,37 @@ def test_what_is_pushed_while_a_clip_waits_is_not_taken(usual: Model, library: L
     np.testing.assert_array_equal(embedding, usual.answers.embedding[2])
 
 
-def test_probabilities_are_those_of_the_logits(usual: Model, library: Library) -> None:
+def test_probabilities_are_the_calibrated_ones(usual: Model, library: Library) -> None:
+    """Those that the frozen decisions are made from, on real clips."""
     grid = usual.firmware.network.logits.grid
+    assert len({own.temperature for own in usual.decisions.tasks}) > 2
     for clip, steps in zip(usual.pcm[:6], usual.answers.logits, strict=False):
         library.answer(clip)
-        expected = _probabilities(usual, grid.scale * (steps.astype(np.float64) - grid.zero_point))
-        np.testing.assert_allclose(library.probabilities, expected, atol=2e-4)
+        logits = grid.scale * (steps.astype(np.float64) - grid.zero_point)
+        np.testing.assert_allclose(library.probabilities, _calibrated(usual, logits), atol=1e-4)
+
+
+def test_every_step_and_temperature_has_its_probability(usual: Model, tmp_path: Path) -> None:
+    """Every distance of a logit from its zero, at temperatures from one end to the other."""
+    temperatures = np.geomspace(0.05, 20.0, len(usual.decisions.tasks))
+    tasks = tuple(
+        own.model_copy(update={"temperature": float(temperature)})
+        for own, temperature in zip(usual.decisions.tasks, temperatures, strict=True)
+    )
+    model = replace(usual, decisions=Decisions(tasks=tasks))
+    code = ctypes.CDLL(
+        str(compile_host(model.write(tmp_path), "gcc", tmp_path / "lib.so", "-shared", "-fPIC", tests=False))
+    )
+    grid, count = model.firmware.network.logits.grid, model.labels.n_logits
+    rng = np.random.default_rng(0)
+    for step in range(-128, 128):
+        steps = (
+            rng.permuted(np.full(count, step) + rng.integers(-3, 4, count)).clip(-128, 127).astype(np.int8)
+        )
+        found = np.zeros(count, np.uint16)
+        code.acula_probabilities(ctypes.c_void_p(steps.ctypes.data), ctypes.c_void_p(found.ctypes.data))
+        expected = _calibrated(model, grid.scale * (steps.astype(np.float64) - grid.zero_point))
+        np.testing.assert_allclose(found / 32768.0, expected, atol=1e-4)
 
 
 def test_decisions_are_those_of_the_rules(usual: Model, library: Library) -> None:
@@ -154,10 +181,11 @@ def _rules(model: Model) -> list[tuple[int, Rule | None]]:
     return [(slices[own.task].start, own.rule) for own in model.decisions.tasks]
 
 
-def _probabilities(model: Model, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    made = np.zeros_like(logits)
-    for task in model.labels.tasks:
-        part = logit_slices(model.labels.tasks)[task.name]
-        powers = np.exp(logits[part])
-        made[part] = powers / (1 + powers) if task.n_logits == 1 else powers / powers.sum()
-    return made
+def _calibrated(model: Model, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """As `predict` gives them: logits (K,) to the probability that each stands for, (K,)."""
+    tasks, slices = model.labels.tasks, logit_slices(model.labels.tasks)
+    scaled = model.decisions.calibrated(tasks, logits)
+    every = [probabilities(task, scaled[None, slices[task.name]])[0] for task in tasks]
+    return np.concatenate(
+        [part[1:] if task.n_logits == 1 else part for task, part in zip(tasks, every, strict=True)]
+    )
