@@ -92,12 +92,16 @@ class BuildConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the line: what it makes, from what, and the function that makes it."""
+    """One step of the line: what it makes, from what, and the function that makes it.
+
+    It does without an artifact of an `optional` kind, if there is none.
+    """
 
     kind: ArtifactKind
     section: str
     parents: tuple[ArtifactKind, ...]
     run: Callable[[Any, Inputs, Path], Artifact]
+    optional: tuple[ArtifactKind, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,8 @@ def make(
 ) -> Artifact:
     """The artifact of kind `last`: the stages up to it that are neither `given` nor cached are run.
 
-    Where torchrun started several processes, the first one does what is not training, and the others
-    wait for it.
+    What a given artifact was made from is not made again, only the Dataset is. Where torchrun started
+    several processes, the first one does what is not training, and the others wait for it.
     """
     stages = STAGES[: [stage.kind for stage in STAGES].index(last) + 1]
     if int(os.environ.get("RANK", "0")) > 0:
@@ -165,9 +169,13 @@ def _make_all(
     given: Mapping[ArtifactKind, Artifact] = MappingProxyType({}),
 ) -> dict[ArtifactKind, Artifact]:
     made: dict[ArtifactKind, Artifact] = {}
+    first = max((place for place, stage in enumerate(stages) if stage.kind in given), default=0)
     for number, stage in enumerate(stages, start=1):
         label = f"[{number}/{len(stages)}]"
-        made[stage.kind] = given.get(stage.kind) or _make(stage, config, Inputs(data, made), work, label)
+        if stage.kind in given:
+            made[stage.kind] = given[stage.kind]
+        elif number > first or stage.kind is ArtifactKind.DATASET:
+            made[stage.kind] = _make(stage, config, Inputs(data, made), work, label)
     return made
 
 
@@ -238,7 +246,8 @@ def _out(stage: Stage, config: BuildConfig, inputs: Inputs, work: Path) -> Path 
     if stage.kind is ArtifactKind.DATASET:
         key = _data_key(section, inputs)
     elif all(parent in inputs.made for parent in stage.parents):
-        key = key_of(stage.kind, section, [inputs[parent].digest for parent in stage.parents])
+        parents = (*stage.parents, *(kind for kind in stage.optional if kind in inputs.made))
+        key = key_of(stage.kind, section, [inputs[parent].digest for parent in parents])
     else:
         return None
     return work / f"{stage.kind}-{key[:_KEY_CHARACTERS]}"
@@ -292,7 +301,8 @@ def _run_distill(config: DistillConfig, inputs: Inputs, out: Path) -> Artifact:
 def _run_quantize(config: QuantizeConfig, inputs: Inputs, out: Path) -> Artifact:
     from quantize.stage import QuantizeInputs, run
 
-    return run(config, QuantizeInputs(*(inputs[kind] for kind in _QUANTIZE_PARENTS)), out)
+    student, dataset = inputs[ArtifactKind.STUDENT], inputs[ArtifactKind.DATASET]
+    return run(config, QuantizeInputs(student, dataset, inputs.made.get(ArtifactKind.TEACHER)), out)
 
 
 def _run_target(config: TargetConfig, inputs: Inputs, out: Path) -> Artifact:
@@ -307,14 +317,19 @@ def _run_bench(config: BenchConfig, inputs: Inputs, out: Path) -> Artifact:
     return run(config, BenchInputs(*(inputs[kind] for kind in _BENCH_PARENTS)), out)
 
 
-_QUANTIZE_PARENTS = (ArtifactKind.STUDENT, ArtifactKind.DATASET, ArtifactKind.TEACHER)
 _BENCH_PARENTS = (ArtifactKind.BUNDLE, ArtifactKind.DATASET, ArtifactKind.TEACHER, ArtifactKind.QUANTIZED)
 
 STAGES: tuple[Stage, ...] = (
     Stage(ArtifactKind.DATASET, "data", (), _run_data),
     Stage(ArtifactKind.TEACHER, "teacher", (ArtifactKind.DATASET,), _run_teacher),
     Stage(ArtifactKind.STUDENT, "distill", (ArtifactKind.TEACHER, ArtifactKind.DATASET), _run_distill),
-    Stage(ArtifactKind.QUANTIZED, "quantize", _QUANTIZE_PARENTS, _run_quantize),
+    Stage(
+        ArtifactKind.QUANTIZED,
+        "quantize",
+        (ArtifactKind.STUDENT, ArtifactKind.DATASET),
+        _run_quantize,
+        (ArtifactKind.TEACHER,),
+    ),
     Stage(ArtifactKind.BUNDLE, "target", (ArtifactKind.QUANTIZED, ArtifactKind.DATASET), _run_target),
     Stage(
         ArtifactKind.REPORT,

@@ -19,6 +19,7 @@ import numpy as np
 from tables_firmware import firmware
 from tables_firmware_paths import firmware_paths
 from tables_gpu import gpu
+from tables_runtime import older_runtime
 from tables_students import students
 
 from acula_edge.bench.report import Report
@@ -39,8 +40,8 @@ BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
 def results(folder: Path) -> str:
     """The Markdown between the markers: each report, students, teachers, then the reference points."""
     sections = [_section(path) for path in sorted((folder / "reports").glob("*.json"))]
-    parts = (students(folder), firmware(folder), firmware_paths(folder), _teachers(folder), gpu(folder))
-    sections += [section for section in parts if section]
+    parts = (students, older_runtime, firmware, firmware_paths, _teachers, gpu)
+    sections += [section for part in parts if (section := part(folder))]
     points = folder / "reference_points.json"
     if points.is_file():
         aligned = folder / "reference_aligned.json"

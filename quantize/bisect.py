@@ -8,7 +8,8 @@ nothing of its inside; there the numbers that it holds are compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -20,80 +21,38 @@ from acula_edge.artifact import Artifact
 from acula_edge.contract import AudioContract
 from acula_edge.errors import ArtifactError
 from acula_edge.frontend import log_mel
-from acula_edge.runtime.runner import open_runner
-from acula_edge.students.store import load_student
+from acula_edge.runtime.hop import Difference, Hop
+from acula_edge.runtime.runner import Outputs, open_runner
+from acula_edge.students.store import RETRAINED, load_student
 from acula_edge.students.student import Student
 from quantize.forcing import Forced, as_shaped, stored
 from quantize.graph_file import GRAPH, load_graph
-from quantize.layers import Layer
-from quantize.onnx_layers import run_onnx
+from quantize.layers import Grid, Layer
+from quantize.onnx_graph import ONNX_GRAPH
+from quantize.onnx_layers import OnnxRun, run_onnx
 from quantize.parity import cosines
+from quantize.proof import eager
 from quantize.pte_layers import PteLayer, read_pte
 from quantize.tflite_layers import TfliteGraph
 
 Floats = NDArray[np.float32]
 
+_FRONT_END = "front end"  # in the place of a layer: how the features differ
+
 _FLOAT_BOUND = 1e-4  # of the largest value, or of 1: two float kernels
 _NOISE_BOUND = 0.1  # rms of a layer's error over that of its signal: 20 dB; a sound layer has 35 to 40
 _STEPS_BOUND = 2.0  # INT8 steps: rounding of the sum, of the rounded bias, and of a tie
 _STORED_BOUND = 1e-4  # relative; INT8 weights are equal or not
+_RETRAINED_BOUND = 0.05  # 1 - cosine; QAT ends near the outputs that it began with
 _COSINE_BOUND = 0.01  # 1 - cosine of embeddings, as the parity gate has it
 
 
 @dataclass(frozen=True)
-class Difference:
-    """One layer of a hop: how far it is off, in what, and how far it may be."""
-
-    layer: str
-    measure: str
-    value: float
-    bound: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether it keeps the bound; NaN does not."""
-        return self.value <= self.bound
-
-
-@dataclass(frozen=True)
-class Hop:
-    """From one form of the model to the next; `reason` is why it could not be compared at all."""
-
-    name: str
-    layers: tuple[Difference, ...]
-    reason: str = ""
-
-    @property
-    def culprit(self) -> Difference | None:
-        """The first layer that misses its bound."""
-        return next((layer for layer in self.layers if not layer.passed), None)
-
-    @property
-    def passed(self) -> bool:
-        """Whether it was compared and every layer keeps its bound."""
-        return not self.reason and self.culprit is None
-
-    @property
-    def shown(self) -> Difference | None:
-        """The culprit or, of a sound hop, the layer nearest to its bound."""
-        nearest = max(self.layers, key=lambda layer: layer.value / layer.bound, default=None)
-        return self.culprit or nearest
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        culprit = self.culprit
-        return {
-            "hop": self.name,
-            "passed": self.passed,
-            "first": culprit.layer if culprit else None,
-            "reason": self.reason,
-            "layers": [{**asdict(layer), "passed": layer.passed} for layer in self.layers],
-        }
-
-
-@dataclass(frozen=True)
 class _Scene:
-    """What all hops share: the bundle, its float student and INT8 graph, and one clip in both forms."""
+    """What all hops share: the bundle, its float student and INT8 graph, and one clip in both forms.
+
+    `forced` has the float weights that the INT8 graph was made from: the student's, or those of QAT.
+    """
 
     bundle: Artifact
     student: Student
@@ -114,14 +73,10 @@ def bisect(bundle: Artifact, pcm: NDArray[np.int16]) -> list[Hop]:
     student = load_student(bundle)
     quantised = load_graph(student, bundle.file(GRAPH))
     features = np.ascontiguousarray(log_mel(pcm, AudioContract.of(bundle.manifest.contract))[:, None])
-    forced = Forced(quantised, student, torch.from_numpy(features))
+    network = load_student(bundle, RETRAINED) if bundle.has(RETRAINED) else student
+    forced = Forced(quantised, network, torch.from_numpy(features))
     scene = _Scene(bundle, student, forced, pcm, features)
-    # A target that does not take a file has no hop that leads to it.
-    return [
-        _hop(name, compare, scene)
-        for (name, files), compare in _HOPS.items()
-        if all(bundle.has(file) for file in files)
-    ]
+    return [_hop(path, scene) for path in _PATHS if path.is_in(bundle)]
 
 
 def first_fault(hops: Sequence[Hop]) -> Hop | None:
@@ -129,49 +84,92 @@ def first_fault(hops: Sequence[Hop]) -> Hop | None:
     return next((hop for hop in hops if not hop.passed), None)
 
 
-def _hop(name: str, compare: Callable[[_Scene], Iterator[Difference]], scene: _Scene) -> Hop:
+def layer_names(hops: Sequence[Hop]) -> tuple[str, ...]:
+    """The layers of the INT8 graph, from the hops of a bundle; empty if nothing could be compared."""
+    walked = next((hop for hop in hops if hop.name == _TO_TFLITE and hop.layers), None)
+    return tuple(layer.layer for layer in walked.layers if layer.layer != _FRONT_END) if walked else ()
+
+
+@dataclass(frozen=True)
+class _Path:
+    """A hop, how it is compared, and the files that a bundle must have, or must not, for it to exist."""
+
+    name: str
+    compare: Callable[[_Scene], Iterator[Difference]]
+    files: tuple[str, ...]
+    without: tuple[str, ...] = ()
+
+    def is_in(self, bundle: Artifact) -> bool:
+        """A target that does not take a file has no hop that leads to it."""
+        return all(map(bundle.has, self.files)) and not any(map(bundle.has, self.without))
+
+
+def _hop(path: _Path, scene: _Scene) -> Hop:
     try:
-        return Hop(name, tuple(compare(scene)))
+        return Hop(path.name, tuple(path.compare(scene)))
     except ArtifactError as error:
-        return Hop(name, (), str(error))
+        return Hop(path.name, (), str(error))
 
 
 def _exported(scene: _Scene) -> Iterator[Difference]:
-    eager, exported = scene.forced.eager(), _onnx(scene)
+    eager, exported = scene.forced.eager(scene.student), _exported_values(scene)
     for layer in scene.layers:
         one, other = eager[layer.name], exported[layer.name]
         error = float((one - other).abs().max()) / max(1.0, float(one.abs().max()))
         yield Difference(layer.name, "largest error", error, _FLOAT_BOUND)
 
 
+def _retrained(scene: _Scene) -> Iterator[Difference]:
+    """QAT moves every layer as it likes; its goal are the student's own outputs."""
+    before, after = (eager(network, scene.features) for network in (scene.student, scene.forced.student))
+    yield _apart("outputs", before, after, _RETRAINED_BOUND)
+
+
 def _quantised(scene: _Scene) -> Iterator[Difference]:
-    exported = _onnx(scene)
-    heard = scene.forced.alone(exported)
+    yield from _rounded(scene, _exported_values(scene))
+
+
+def _quantised_again(scene: _Scene) -> Iterator[Difference]:
+    yield from _rounded(scene, scene.forced.eager(scene.forced.student))
+
+
+def _rounded(scene: _Scene, floating: dict[str, Tensor]) -> Iterator[Difference]:
+    heard = scene.forced.alone(floating)
     for layer in scene.layers:
-        signal, error = exported[layer.name], heard[layer.name] - exported[layer.name]
+        signal, error = floating[layer.name], heard[layer.name] - floating[layer.name]
         floor = layer.grid.scale if layer.grid else 1e-6  # the noise of a layer that is silent
         value = float(error.square().mean().sqrt()) / max(float(signal.square().mean().sqrt()), floor)
         yield Difference(layer.name, "noise over signal", value, _NOISE_BOUND)
 
 
-def _onnx(scene: _Scene) -> dict[str, Tensor]:
-    found = run_onnx(scene.bundle.file("model.onnx"), scene.features)
-    _require_kinds([kind for kind, _ in found], scene.layers, "model.onnx")
+def _exported_values(scene: _Scene) -> dict[str, Tensor]:
+    return _named(scene, "model.onnx", run_onnx(scene.bundle.file("model.onnx"), scene.features))
+
+
+def _named(scene: _Scene, name: str, run: OnnxRun) -> dict[str, Tensor]:
+    _require_kinds([kind for kind, _ in run.layers], scene.layers, name)
     return {
         layer.name: torch.from_numpy(value).reshape(scene.forced.shapes[layer.name])
-        for layer, (_, value) in zip(scene.layers, found, strict=True)
+        for layer, (_, value) in zip(scene.layers, run.layers, strict=True)
     }
+
+
+def _onnx_graph(scene: _Scene) -> Iterator[Difference]:
+    run = run_onnx(scene.bundle.file(ONNX_GRAPH), scene.features)
+    values = _named(scene, ONNX_GRAPH, run)
+    yield from _steps(scene, values, torch.from_numpy(run.features))
+    yield _ended(scene, ONNX_GRAPH, scene.features, scene.forced.outputs())
 
 
 def _lowered_pte(scene: _Scene) -> Iterator[Difference]:
     yield from _stored(scene, "model.pte")
-    yield _ended(scene, "model.pte", scene.features, *scene.forced.outputs())
+    yield _ended(scene, "model.pte", scene.features, scene.forced.outputs())
 
 
 def _pcm_pte(scene: _Scene) -> Iterator[Difference]:
     yield from _stored(scene, "model_pcm.pte")
     before = open_runner(scene.bundle.file("model.pte")).run(scene.features)
-    yield _ended(scene, "model_pcm.pte", scene.pcm, before.embedding, before.logits, "front end")
+    yield _ended(scene, "model_pcm.pte", scene.pcm, before, _FRONT_END)
 
 
 def _stored(scene: _Scene, name: str) -> Iterator[Difference]:
@@ -198,12 +196,16 @@ def _unlike(scene: _Scene, layer: Layer, held: PteLayer) -> float:
 
 
 def _ended(
-    scene: _Scene, name: str, batch: NDArray[Any], embedding: Floats, logits: Floats, layer: str = "outputs"
+    scene: _Scene, name: str, batch: NDArray[Any], before: Outputs, layer: str = "outputs"
 ) -> Difference:
     found = open_runner(scene.bundle.file(name)).run(batch)
-    pairs = ((embedding, found.embedding), (logits, found.logits))
-    worst = max(1 - float(cosines(one, other)[0]) for one, other in pairs)
-    return Difference(layer, "1 - cosine of the outputs", worst, _COSINE_BOUND)
+    return _apart(layer, before, found, _COSINE_BOUND)
+
+
+def _apart(layer: str, one: Outputs, other: Outputs, bound: float) -> Difference:
+    pairs = ((one.embedding, other.embedding), (one.logits, other.logits))
+    worst = max(1 - float(cosines(before, after)[0]) for before, after in pairs)
+    return Difference(layer, "1 - cosine of the outputs", worst, bound)
 
 
 def _lowered_tflite(scene: _Scene) -> Iterator[Difference]:
@@ -221,16 +223,23 @@ def _tflite(scene: _Scene, name: str, batch: NDArray[Any]) -> Iterator[Differenc
     found = graph.layers[-len(scene.layers) :]  # a front end's layers come first
     _require_kinds([layer.kind for layer in found], scene.layers, name)
     source = torch.from_numpy(graph.real(graph.features)).reshape(scene.features.shape)
-    if scene.forced.input_grid is not None:
-        steps = float((source - scene.forced.heard()).abs().max()) / scene.forced.input_grid.scale
-        yield Difference("front end", "INT8 steps", steps, _STEPS_BOUND)
     values = {
         layer.name: as_shaped(graph.real(one.output), scene.forced.shapes[layer.name])
         for layer, one in zip(scene.layers, found, strict=True)
     }
+    yield from _steps(scene, values, source, [one.grid for one in found])
+
+
+def _steps(
+    scene: _Scene, values: dict[str, Tensor], source: Tensor, grids: Sequence[Grid | None] = ()
+) -> Iterator[Difference]:
+    """A file's own `values` for the features `source` against the graph's, in steps of the wider grid."""
+    if scene.forced.input_grid is not None:
+        steps = float((source - scene.forced.heard()).abs().max()) / scene.forced.input_grid.scale
+        yield Difference(_FRONT_END, "INT8 steps", steps, _STEPS_BOUND)
     expected = scene.forced.alone(values, source)
-    for layer, one in zip(scene.layers, found, strict=True):
-        step = max((grid.scale for grid in (layer.grid, one.grid) if grid), default=1.0)
+    for layer, own in zip_longest(scene.layers, grids):
+        step = max((grid.scale for grid in (layer.grid, own) if grid), default=1.0)
         error = float((values[layer.name] - expected[layer.name]).abs().max())
         yield Difference(layer.name, "INT8 steps", error / step, _STEPS_BOUND)
 
@@ -240,11 +249,15 @@ def _require_kinds(found: Sequence[str], layers: Sequence[Layer], name: str) -> 
         raise ArtifactError(f"{name} has other layers than the student; build the bundle again")
 
 
-_HOPS: dict[tuple[str, tuple[str, ...]], Callable[[_Scene], Iterator[Difference]]] = {
-    ("eager float -> model.onnx", ("model.onnx",)): _exported,
-    ("model.onnx -> INT8 graph", ("model.onnx",)): _quantised,
-    ("INT8 graph -> model.pte", ("model.pte",)): _lowered_pte,
-    ("model.pte -> model_pcm.pte", ("model.pte", "model_pcm.pte")): _pcm_pte,
-    ("INT8 graph -> model.tflite", ("model.tflite",)): _lowered_tflite,
-    ("model.tflite -> model_pcm.tflite", ("model_pcm.tflite",)): _pcm_tflite,
-}
+_TO_TFLITE = "INT8 graph -> model.tflite"
+_PATHS: tuple[_Path, ...] = (
+    _Path("eager float -> model.onnx", _exported, ("model.onnx",)),
+    _Path("model.onnx -> INT8 graph", _quantised, ("model.onnx",), without=(RETRAINED,)),
+    _Path("eager float -> retrained float", _retrained, (RETRAINED,)),
+    _Path("retrained float -> INT8 graph", _quantised_again, (RETRAINED,)),
+    _Path(f"INT8 graph -> {ONNX_GRAPH}", _onnx_graph, (ONNX_GRAPH,)),
+    _Path("INT8 graph -> model.pte", _lowered_pte, ("model.pte",)),
+    _Path("model.pte -> model_pcm.pte", _pcm_pte, ("model.pte", "model_pcm.pte")),
+    _Path(_TO_TFLITE, _lowered_tflite, ("model.tflite",)),
+    _Path("model.tflite -> model_pcm.tflite", _pcm_tflite, ("model_pcm.tflite",)),
+)

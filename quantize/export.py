@@ -102,6 +102,7 @@ def _export_tflite(source: _Source, folder: Path) -> tuple[dict[str, OpTable], d
     net_pcm = litert.convert(whole, "pcm", source.one_pcm)
     files = {
         "float.tflite": plain,
+        **({"retrained.tflite": net} if trained else {}),
         "model.tflite": litert.quantise(net, "features", features, *grids),
         _FLOAT_PCM: net_pcm,
         "model_pcm.tflite": litert.quantise(net_pcm, "pcm", source.pcm, *grids),

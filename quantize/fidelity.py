@@ -39,14 +39,22 @@ Floats = NDArray[np.float32]
 class Sources:
     """What is compared: the graph before lowering, the student, its text space, and the files in `folder`.
 
+    `network` has the float weights that the graph was made from: the student itself, or what QAT made of it.
     A `teacher` knows the reports of validation recordings.
     """
 
     quantised: GraphModule
     student: nn.Module
+    network: nn.Module
     space: TextSpace
     folder: Path
     teacher: Artifact | None
+
+    @property
+    def float_tflite(self) -> Path:
+        """The float .tflite with the weights of `network`."""
+        own = self.folder / "float.tflite"
+        return own if self.network is self.student else self.folder / "retrained.tflite"
 
     def reports(self, recordings: Sequence[Recording]) -> dict[int, Floats]:
         """The report (E,) of each recording that has one, by its position; none without a teacher."""
@@ -72,8 +80,8 @@ def measure(sources: Sources, heard: Heard, trial: Trial, seed: int) -> Fidelity
     def score(logits: Floats) -> float | None:
         return mean_auroc(heard.tasks, trial.recordings, logits)
 
-    scan = scan_graph(sources.quantised, sources.student, torch.from_numpy(trial.features), score)
-    files = (sources.folder / "float.tflite", sources.folder / TFLITE_LAYERS)
+    scan = scan_graph(sources.quantised, sources.network, torch.from_numpy(trial.features), score)
+    files = (sources.float_tflite, sources.folder / TFLITE_LAYERS)
     tflite = scan_tflite(*files, layers_of(sources.quantised), trial.features)
     cohort = heard.cohort
     return Fidelity(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from acula_edge.runtime.runner import Outputs
 from acula_edge.students.student import Student
 from quantize.layers import Grid, Layer, Walk, attribute, float_weights, grid_of, is_call, layers_of
 
@@ -31,10 +32,10 @@ class Stored:
 
 
 class Forced:
-    """The graph, the student and features (1, 1, n_mels, n_frames) of one clip."""
+    """The graph, the float `student` it was made from, and features (1, 1, n_mels, n_frames) of a clip."""
 
     def __init__(self, quantised: GraphModule, student: Student, features: Tensor) -> None:
-        self.graph, self._student, self._features = quantised, student, features
+        self.graph, self.student, self._features = quantised, student, features
         self.layers = layers_of(quantised)
         self._weights = float_weights(student, self.layers)
         self._values = Walk(quantised, self._weights).values(features)
@@ -51,13 +52,13 @@ class Forced:
         """The features as the first layer gets them."""
         return self._values[next(iter(self._rounding.users))] if self._rounding else self._features
 
-    def outputs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def outputs(self) -> Outputs:
         """Embedding (1, E) and logits (1, K) of the INT8 graph."""
         embedding, logits = next(value for node, value in self._values.items() if node.op == "output")
-        return embedding.numpy(), logits.numpy()
+        return Outputs(embedding.numpy(), logits.numpy())
 
-    def eager(self) -> dict[str, Tensor]:
-        """What each module of the student itself gives, by the layer's name."""
+    def eager(self, student: Student) -> dict[str, Tensor]:
+        """What each module of a student of this shape gives, by the layer's name."""
         found: dict[str, Tensor] = {}
 
         def keep(name: str) -> Any:
@@ -66,9 +67,9 @@ class Forced:
 
             return hook
 
-        hooks = [self._module(layer).register_forward_hook(keep(layer.name)) for layer in self.layers]
+        hooks = [_module(student, layer).register_forward_hook(keep(layer.name)) for layer in self.layers]
         with torch.no_grad():
-            self._student(self._features)
+            student(self._features)
         for handle in hooks:
             handle.remove()
         return {name: value.reshape(self.shapes[name]) for name, value in found.items()}
@@ -84,11 +85,12 @@ class Forced:
         walk = Walk(self.graph, self._weights)
         return {layer.name: walk.alone(layer, everything) for layer in self.layers}
 
-    def _module(self, layer: Layer) -> nn.Module:
-        """The module whose output is the layer's; the mean is what dropout passes on."""
-        if layer.kind == "mean":
-            return self._student.dropout
-        return self._student.get_submodule(layer.name.removesuffix(f" {layer.kind}"))
+
+def _module(student: Student, layer: Layer) -> nn.Module:
+    """The module whose output is the layer's; the mean is what dropout passes on."""
+    if layer.kind == "mean":
+        return student.dropout
+    return student.get_submodule(layer.name.removesuffix(f" {layer.kind}"))
 
 
 def stored(graph: GraphModule, layer: Layer) -> Stored:

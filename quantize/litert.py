@@ -141,6 +141,8 @@ def _static(bits: int) -> Callable[[Quantizer, qtyping.QuantGranularity], None]:
 
 def _dynamic(quantizer: Quantizer, granularity: qtyping.QuantGranularity) -> None:
     quantizer.add_dynamic_config(".*", _ALL.ALL_SUPPORTED, 8, granularity)
+    # tflite-runtime 2.14 reads the first scale alone, without a word, and gives wrong numbers for several.
+    quantizer.add_dynamic_config(".*", _ALL.FULLY_CONNECTED, 8, _GRANULARITY[False])
 
 
 def _weight_only(quantizer: Quantizer, granularity: qtyping.QuantGranularity) -> None:

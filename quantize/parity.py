@@ -25,6 +25,7 @@ FORMS: Mapping[str, Form] = {
     "model.tflite": Form.FEATURES,
     "model_pcm.pte": Form.PCM,
     "model_pcm.tflite": Form.PCM,
+    "graph.onnx": Form.FEATURES,
 }
 
 
@@ -83,6 +84,7 @@ def compare(outputs: Mapping[str, Outputs], recordings: tuple[str, ...], config:
     return [
         *(error(EAGER, name, config.max_float_error) for name in ("float.pte", "float.tflite", "model.onnx")),
         cosine("model.pte", "model.tflite", config.min_int8_cosine),
+        cosine("model.pte", "graph.onnx", config.min_int8_cosine),
         cosine("model.pte", "model_pcm.pte", config.min_pcm_cosine),
         cosine("model.tflite", "model_pcm.tflite", config.min_pcm_cosine),
         cosine(EAGER, "model.pte", None),

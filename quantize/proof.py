@@ -90,7 +90,7 @@ def _require_biases(sources: Sources) -> None:
     from quantize.overflow import graph_biases, require_biases, tflite_biases
 
     layers = layers_of(sources.quantised)
-    files = (sources.folder / "float.tflite", sources.folder / "model.tflite")
+    files = (sources.float_tflite, sources.folder / "model.tflite")
     require_biases("model.pte", graph_biases(sources.quantised))
     require_biases("model.tflite", tflite_biases(*files, layers))
 

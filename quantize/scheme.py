@@ -57,8 +57,8 @@ class SchemeConfig(BaseModel):
 
     `float_modules` names modules of the student that stay float, with all that is inside them, such as
     `trunk.0` or `head`. `per_channel` gives each output channel of a weight its own scale; LiteRT's fully
-    connected layers always have them. `symmetric` puts the middle of an activation's range at zero.
-    With `qat` the weights are trained a little further on the grids.
+    connected layers always have them, and never in the scheme DYNAMIC. `symmetric` puts the middle of an
+    activation's range at zero. With `qat` the weights are trained a little further on the grids.
     Raises UsageError for what a runtime does not have.
     """
 

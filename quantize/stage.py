@@ -23,6 +23,10 @@ from quantize.fidelity import Sources
 from quantize.proof import OPS, prove
 
 if TYPE_CHECKING:
+    from torch.fx import GraphModule
+
+    from acula_edge.students.student import Student
+    from quantize.prepared import Prepared
     from quantize.tuning import Tuned
 
 CALIBRATION = "calibration.json"
@@ -70,7 +74,6 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
     with ArtifactWriter(out) as writer:
         with _converting(work / _LOG):
             from quantize.export import export_all
-            from quantize.graph_file import save_graph
             from quantize.preparation import Preparation
 
         tuned = Preparation(config, dataset, student, calibration, work).run()
@@ -78,14 +81,27 @@ def run(config: QuantizeConfig, inputs: QuantizeInputs, out: Path) -> Artifact:
         say("quantize: converting to .pte, .tflite and .onnx")
         with _converting(work / _LOG):
             exported = export_all(student, tuned.prepared, calibration.pcm, contract, writer.path)
-            save_graph(exported.quantised, tuned.prepared.scheme, writer.path)
+            _write_graph(exported.quantised, tuned.prepared, student, writer.path)
         hand_on(inputs.student, writer.path)
         writer.write_json(OPS, {name: table.to_json() for name, table in exported.ops.items()})
         space = TextSpace.open(inputs.student)
-        sources = Sources(exported.quantised, student, space, writer.path, inputs.teacher)
+        network = tuned.prepared.network
+        sources = Sources(exported.quantised, student, network, space, writer.path, inputs.teacher)
         prove(config, dataset, sources, writer, work / _REJECTED)
         description = _describe(config, inputs, contract).model_copy(update={"tensors": exported.tensors})
         return writer.commit(description)
+
+
+def _write_graph(quantised: GraphModule, prepared: Prepared, student: Student, folder: Path) -> None:
+    """What `bisect` walks: the INT8 graph, also as ONNX, and the float weights where they are its own."""
+    from acula_edge.students.store import RETRAINED, save_weights
+    from quantize.graph_file import save_graph
+    from quantize.onnx_graph import save_onnx_graph
+
+    save_graph(quantised, prepared.scheme, folder)
+    save_onnx_graph(quantised, student, folder)
+    if prepared.network is not student:
+        save_weights(prepared.network, folder / RETRAINED)
 
 
 def _write_grids(tuned: Tuned, clips: Clips, writer: ArtifactWriter) -> None:

@@ -28,7 +28,15 @@ from targets.table import Target, target
 
 LABELS = "labels.json"
 _CALIBRATION_CLIPS = 128
-_EVIDENCE = ("ops.json", "parity.json", "fidelity.json", "gates.json", "thresholds.json", "graph.safetensors")
+_EVIDENCE = (
+    "ops.json",
+    "parity.json",
+    "fidelity.json",
+    "gates.json",
+    "thresholds.json",
+    "graph.safetensors",
+    "graph.onnx",
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ import typer
 RuntimeName = Literal["pte", "tflite", "onnx"]
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.", show_default=False)]
+Model = Annotated[
+    Path, typer.Argument(metavar="BUNDLE|QUANTIZED", help="Folder of a bundle or of its INT8 graphs.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Data = Annotated[
     Path | None,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from acula_edge.commands.options import Json
+from acula_edge.commands.options import Json, Model
 from acula_edge.commands.output import NOTICE, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -15,9 +12,7 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    model: Annotated[
-        Path, typer.Argument(metavar="BUNDLE|QUANTIZED", help="Folder of a bundle or of its INT8 graphs.")
-    ],
+    model: Model,
     as_json: Json = False,
 ) -> None:
     """Show what INT8 did, as it was measured on validation recordings when the model was built.

@@ -1,4 +1,7 @@
-"""A student on disk: `student.safetensors` (weights) and `student.json` (shape)."""
+"""A student on disk: `student.safetensors` (weights) and `student.json` (shape).
+
+Where weights were trained again for INT8, they lie beside it in `retrained.safetensors`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from acula_edge.students.config import StudentConfig
 from acula_edge.students.student import Student
 
 WEIGHTS = "student.safetensors"
+RETRAINED = "retrained.safetensors"
 SHAPE = "student.json"
 
 
@@ -33,12 +37,17 @@ def save_student(folder: Path, model: Student) -> None:
     shape = StudentShape(
         config=model.config, n_mels=model.n_mels, n_frames=model.n_frames, n_logits=model.n_logits
     )
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+    save_weights(model, folder / WEIGHTS)
     write_json(folder / SHAPE, shape.model_dump(mode="json"))
 
 
-def load_student(artifact: Artifact) -> Student:
-    """The student of `artifact`, in evaluation mode, on the CPU.
+def save_weights(model: Student, path: Path) -> None:
+    """Write the weights alone; equal weights give equal bytes."""
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+
+
+def load_student(artifact: Artifact, weights_file: str = WEIGHTS) -> Student:
+    """The student of `artifact`, or with RETRAINED its INT8 weights in float; evaluation mode, on the CPU.
 
     Raises ArtifactError if a file is missing, unreadable, or the weights do not fit the shape.
     """
@@ -50,7 +59,7 @@ def load_student(artifact: Artifact) -> Student:
         field = ".".join(str(part) for part in first["loc"]) or "file"
         raise ArtifactError(f"{path}: {field}: {first['msg']}; distil the student again") from None
     model = Student(shape.config, shape.n_mels, shape.n_frames, shape.n_logits)
-    weights = artifact.file(WEIGHTS)
+    weights = artifact.file(weights_file)
     try:
         model.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:

@@ -39,7 +39,7 @@ def test_the_commands_are_the_documented_ones() -> None:
         *("build", "verify", "predict", "bench", "doctor", "targets"),
         *("teacher encoders", "teacher train", "teacher eval", "teacher embed", "teacher export"),
         *("distill plan", "distill train", "distill search"),
-        *("quantize inspect", "quantize bisect"),
+        *("quantize run", "quantize inspect", "quantize bisect"),
         *("adapt export", "adapt run", "adapt apply", "adapt key"),
         *("models list", "models add"),
     }

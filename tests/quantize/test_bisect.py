@@ -22,9 +22,10 @@ from acula_edge.errors import ArtifactError
 from acula_edge.frontend import log_mel_module
 from acula_edge.runtime.runner import open_runner
 from acula_edge.students.store import load_student
-from quantize.bisect import bisect, first_fault
+from quantize.bisect import bisect, first_fault, layer_names
 from quantize.graph_file import GRAPH, load_graph, save_graph
-from quantize.layers import layers_of
+from quantize.layers import attribute, layers_of
+from quantize.onnx_graph import ONNX_GRAPH
 from quantize.pte_layers import read_pte
 from quantize.scheme import STATIC
 from quantize.tflite_layers import TfliteGraph
@@ -97,6 +98,14 @@ def _pte_grid(folder: Path) -> None:
     (folder / "model.pte").write_bytes(content.replace(scale, wrong))
 
 
+def _onnx_graph(folder: Path) -> None:
+    student = load_student(Artifact.open(folder))
+    graph = load_graph(student, folder / GRAPH)
+    layer = layers_of(graph)[_INDEX]
+    assert layer.weight is not None
+    _flip(folder / ONNX_GRAPH, attribute(graph, layer.weight.all_input_nodes[0]).numpy().tobytes())
+
+
 def _tflite(name: str) -> Callable[[Path], None]:
     def plant(folder: Path) -> None:
         graph = TfliteGraph(folder / name)
@@ -124,12 +133,14 @@ def _front_end(name: str) -> Callable[[Path], None]:
     return plant
 
 
+_ONNX = "INT8 graph -> graph.onnx"
 _EAGER, _GRAPH = "eager float -> model.onnx", "model.onnx -> INT8 graph"
 _PTE, _PCM_PTE = "INT8 graph -> model.pte", "model.pte -> model_pcm.pte"
 _TFLITE, _PCM_TFLITE = "INT8 graph -> model.tflite", "model.tflite -> model_pcm.tflite"
 # Several at once, where one hop's fault does not reach the other's: the hop, what is planted, where.
 _FAULTS: dict[str, tuple[tuple[str, Callable[[Path], None], str], ...]] = {
     "graph": ((_GRAPH, _scale, _LAYER),),
+    "INT8 .onnx": ((_ONNX, _onnx_graph, _LAYER),),
     "student and .pte": ((_EAGER, _eager, _LAYER), (_PTE, _pte("model.pte"), _LAYER)),
     "grid, .onnx and PCM files": (
         (_EAGER, _exported, _LAYER),
@@ -152,6 +163,7 @@ def test_a_sound_bundle_has_no_fault(mini_bundle: Artifact, clip: np.ndarray) ->
     names = [
         layer.name for layer in layers_of(load_graph(load_student(mini_bundle), mini_bundle.file(GRAPH)))
     ]
+    assert layer_names(hops) == tuple(names)
     assert all(set(names) <= {layer.layer for layer in hop.layers} for hop in hops)
     # The bounds are not so wide that nothing could miss them.
     assert all(hop.shown is not None and hop.shown.value > hop.shown.bound / 100 for hop in hops)

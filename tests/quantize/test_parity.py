@@ -48,6 +48,7 @@ def test_one_wrong_number_of_one_clip_is_found_and_named(name: str, part: str) -
     ("name", "hops"),
     [
         ("model.tflite", {"model.pte = model.tflite", "model.tflite = model_pcm.tflite"}),
+        ("graph.onnx", {"model.pte = graph.onnx"}),
         ("model_pcm.pte", {"model.pte = model_pcm.pte"}),
         ("model_pcm.tflite", {"model.tflite = model_pcm.tflite"}),
     ],
@@ -69,13 +70,14 @@ def test_a_nan_fails() -> None:
     assert failed == {
         "eager float = float.pte",
         "model.pte = model.tflite",
+        "model.pte = graph.onnx",
         "model.pte = model_pcm.pte",
     }
 
 
 def test_quantisation_error_is_reported_and_not_gated() -> None:
     outputs = _outputs()
-    for name in ("model.pte", "model.tflite", "model_pcm.pte", "model_pcm.tflite"):
+    for name in ("model.pte", "model.tflite", "model_pcm.pte", "model_pcm.tflite", "graph.onnx"):
         outputs[name].embedding[:] = outputs[name].embedding[:, ::-1]
     hops = compare(outputs, NAMES, QuantizeConfig())
     reported = [hop for hop in hops if hop.bound is None]

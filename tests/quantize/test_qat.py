@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.fx import GraphModule
 
+from acula_edge.artifact import Artifact, ArtifactKind, ArtifactWriter, Description
+from acula_edge.contract import AudioContract
 from acula_edge.errors import UsageError
+from acula_edge.frontend import learn_normalisation
 from acula_edge.runtime.divert import divert_output
 from acula_edge.runtime.runner import open_runner
+from acula_edge.students.store import RETRAINED, load_student, save_student
 from acula_edge.students.student import Student
 from quantize.calibration import CalibrationConfig
 from quantize.prepared import Prepared
 from quantize.qat_config import QatConfig
 from quantize.scheme import Scheme, SchemeConfig
 from tests.quantize.test_scheme import CONFIG
+from tests.recordings import some_clips
 from tests.students.shapes import heard, real_features
 
 SHORT = QatConfig(epochs=2, batch_size=12, learning_rate=1e-3, ema_decay=0.8)
@@ -171,6 +178,47 @@ def test_a_killed_training_ends_with_the_same_bits(
     assert again.training == trained.training
     for name, value in again.network.state_dict().items():
         assert torch.equal(value, trained.network.state_dict()[name])
+
+
+@pytest.fixture(scope="module")
+def float_and_trained(pupil: Class, trained: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """What `bisect` reads of a student that went through QAT, its float files as the stage writes them."""
+    from quantize import onnx_export
+    from quantize.stage import _write_graph
+
+    student = pupil.prepared.network
+    with ArtifactWriter(tmp_path_factory.mktemp("bisect") / "bundle") as writer:
+        save_student(writer.path, student)
+        _write_graph(_convert(trained), trained, student, writer.path)
+        with divert_output():
+            onnx_export.export(student, pupil.train[:1], writer.path / "model.onnx")
+        pcm, contract = some_clips(60), AudioContract()
+        contract = contract.with_normalisation(learn_normalisation([pcm], contract))
+        shown = contract.model_dump(mode="json")
+        return writer.commit(Description(kind=ArtifactKind.BUNDLE, key="qat", contract=shown))
+
+
+def test_bisect_compares_int8_with_the_trained_weights(float_and_trained: Artifact, tmp_path: Path) -> None:
+    from quantize.bisect import bisect, first_fault
+
+    clip = some_clips(60)[-1:]
+    hops = bisect(float_and_trained, clip)
+    _, retrained, rounded, _ = hops
+    assert [hop.name for hop in (retrained, rounded)] == [
+        "eager float -> retrained float",
+        "retrained float -> INT8 graph",
+    ]
+    assert first_fault(hops) is None
+    shutil.copytree(float_and_trained.path, tmp_path / "bundle")
+    weights = load_file(tmp_path / "bundle" / RETRAINED)
+    assert not torch.equal(weights["trunk.0.0.weight"], load_student(float_and_trained).trunk[0][0].weight)
+    weights["trunk.1.1.0.weight"][3] += 0.5
+    save_file(weights, tmp_path / "bundle" / RETRAINED)
+    broken = {hop.name: hop for hop in bisect(Artifact.open(tmp_path / "bundle"), clip)}
+    culprit = broken[rounded.name].culprit
+    assert culprit is not None
+    assert culprit.layer == "trunk.1.1"
+    assert broken["INT8 graph -> graph.onnx"].passed
 
 
 @pytest.mark.parametrize("field", ["pte", "tflite"])

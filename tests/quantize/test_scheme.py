@@ -142,6 +142,16 @@ def test_each_scheme_of_litert_runs_and_keeps_the_embedding(bench: Bench, scheme
     assert {tensor["dtype"] for tensor in matrices} == {np.int8}
 
 
+def test_a_linear_layer_of_dynamic_has_one_scale_as_an_older_runtime_reads_no_other(bench: Bench) -> None:
+    path = bench.tflite(SchemeConfig(tflite=Scheme.DYNAMIC))
+    tensors = [tensor for tensor in _tensors(path) if tensor["dtype"] == np.int8]
+    scales = [
+        (len(one["shape"]), np.unique(one["quantization_parameters"]["scales"]).size) for one in tensors
+    ]
+    assert [count for axes, count in scales if axes == 2 and count] == [1] * LINEARS
+    assert min(count for axes, count in scales if axes == 4 and count) > 1
+
+
 def test_dynamic_of_xnnpack_runs_and_leaves_depthwise_layers_in_float(bench: Bench) -> None:
     scheme = SchemeConfig(pte=Scheme.DYNAMIC)
     with divert_output(bench.folder / "log"):

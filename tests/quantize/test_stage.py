@@ -46,6 +46,7 @@ EVIDENCE = (
     "thresholds.json",
     "gates.json",
     "graph.safetensors",
+    "graph.onnx",
 )
 CONVOLUTIONS, LINEARS = 15, 2  # of the student
 
@@ -90,6 +91,7 @@ def test_every_hop_is_reported_with_real_clips_and_keeps_its_bound(mini_quantize
         "eager float = float.tflite",
         "eager float = model.onnx",
         "model.pte = model.tflite",
+        "model.pte = graph.onnx",
         "model.pte = model_pcm.pte",
         "model.tflite = model_pcm.tflite",
         "eager float = model.pte",

@@ -41,6 +41,7 @@ FILES = {
     "gates.json",
     "thresholds.json",
     "graph.safetensors",
+    "graph.onnx",
 }
 
 
