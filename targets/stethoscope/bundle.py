@@ -15,7 +15,16 @@ from acula_edge.runtime.golden import GOLDEN, Golden
 from targets.facts import Facts, label_rows
 from targets.stethoscope.addition import Addition
 from targets.stethoscope.back_end import BackEnd
-from targets.stethoscope.cores import APT, CFLAGS, COMPILER, EMULATOR, VENDORED_CFLAGS, WARNINGS, Core
+from targets.stethoscope.cores import (
+    APT,
+    CFLAGS,
+    COMPILER,
+    EMULATOR,
+    HOST_CFLAGS,
+    VENDORED_CFLAGS,
+    WARNINGS,
+    Core,
+)
 from targets.stethoscope.cycles import BANDS
 from targets.stethoscope.documents import templates
 from targets.stethoscope.drawing import draw_memory
@@ -121,6 +130,7 @@ def _values(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -> d
         "cflags": CFLAGS,
         "warnings": WARNINGS,
         "vendored": VENDORED_CFLAGS,
+        "host": HOST_CFLAGS,
         "apt": APT,
     }
 

@@ -11,6 +11,8 @@ CFLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Wshadow", "-Werror")
 # Sources that are not ours: their folder, and their flags beside ours. Their warnings are not shown.
 VENDORED, VENDORED_CFLAGS = "cmsis_nn", ("-O3", "-w")
+# On a host CMSIS-NN must not look for the instructions of a Cortex-M.
+HOST_CFLAGS = ("-D__GNUC_PYTHON__", "-D__RESTRICT=__restrict")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from targets.stethoscope.network import Convolution, Depthwise
 from targets.stethoscope.toolchain import link_program
 from targets.stethoscope.vendor import VERSION, cmsis_files
 from targets.stethoscope.verify import verify_firmware
+from targets.stethoscope.walk import walk
 from tests.targets.stethoscope.heads import learned_head
 from tests.targets.stethoscope.host import Model
 from tests.targets.stethoscope.test_board import board
@@ -138,6 +139,16 @@ def test_the_licence_travels_with_the_sources(bundles: dict[bool, Artifact]) -> 
     names = {entry.name for entry in bundle.manifest.files}
     assert "src/acula_convolution.c" not in names
     assert {"src/acula_cmsis.c", "cmsis_nn/arm_convolve_s8.c"} <= names
+
+
+@pytest.mark.parametrize("helium", [False, True])
+def test_the_walk_finds_no_layer_that_differs(
+    helium: bool, usual: Model, bundles: dict[bool, Artifact]
+) -> None:
+    """Layer by layer on this machine, where CMSIS-NN is plain C."""
+    hop = walk(bundles[helium], usual.pcm[:1])
+    assert hop.layers
+    assert hop.culprit is None, hop
 
 
 @board
