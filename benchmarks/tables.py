@@ -19,9 +19,11 @@ import numpy as np
 from tables_firmware import firmware
 from tables_firmware_paths import firmware_paths
 from tables_gpu import gpu
+from tables_int8 import int8
 from tables_runtime import older_runtime
 from tables_students import students
 
+from acula_edge.bench.advice import advice
 from acula_edge.bench.report import Report
 from acula_edge.bench.sections import timing_table
 from acula_edge.evaluation.results import Search, TeacherEvaluation
@@ -40,7 +42,7 @@ BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
 def results(folder: Path) -> str:
     """The Markdown between the markers: each report, students, teachers, then the reference points."""
     sections = [_section(path) for path in sorted((folder / "reports").glob("*.json"))]
-    parts = (students, older_runtime, firmware, firmware_paths, _teachers, gpu)
+    parts = (students, int8, older_runtime, firmware, firmware_paths, _teachers, gpu)
     sections += [section for part in parts if (section := part(folder))]
     points = folder / "reference_points.json"
     if points.is_file():
@@ -73,7 +75,7 @@ def _section(path: Path) -> str:
         f"every sample in [{path.name}](benchmarks/results/reports/{path.name}).",
         "",
         *table_lines(timing_table(performance.timings)),
-        *(f"- {sentence}" for sentence in report.limitations),
+        *(f"- {sentence}" for sentence in (*advice(performance), *report.limitations)),
     ]
     return "\n".join(lines) + "\n"
 

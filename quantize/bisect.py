@@ -25,7 +25,7 @@ from acula_edge.runtime.hop import Difference, Hop
 from acula_edge.runtime.runner import Outputs, open_runner
 from acula_edge.students.store import RETRAINED, load_student
 from acula_edge.students.student import Student
-from quantize.forcing import Forced, as_shaped, stored
+from quantize.forcing import Forced, Stored, as_shaped, stored
 from quantize.graph_file import GRAPH, load_graph
 from quantize.layers import Grid, Layer
 from quantize.onnx_graph import ONNX_GRAPH
@@ -33,7 +33,7 @@ from quantize.onnx_layers import OnnxRun, run_onnx
 from quantize.parity import cosines
 from quantize.proof import eager
 from quantize.pte_layers import PteLayer, read_pte
-from quantize.tflite_layers import TfliteGraph
+from quantize.tflite_layers import TfliteGraph, TfliteLayer
 
 Floats = NDArray[np.float32]
 
@@ -43,7 +43,9 @@ _FLOAT_BOUND = 1e-4  # of the largest value, or of 1: two float kernels
 _NOISE_BOUND = 0.1  # rms of a layer's error over that of its signal: 20 dB; a sound layer has 35 to 40
 _STEPS_BOUND = 2.0  # INT8 steps: rounding of the sum, of the rounded bias, and of a tie
 _STORED_BOUND = 1e-4  # relative; INT8 weights are equal or not
+_UNPRINTED = 6e-7  # the compiler of flatbuffers prints a scale of a .pte with six decimals
 _RETRAINED_BOUND = 0.05  # 1 - cosine; QAT ends near the outputs that it began with
+_LEVELS = 255  # steps of a grid of 8 bits
 _COSINE_BOUND = 0.01  # 1 - cosine of embeddings, as the parity gate has it
 
 
@@ -136,9 +138,8 @@ def _quantised_again(scene: _Scene) -> Iterator[Difference]:
 def _rounded(scene: _Scene, floating: dict[str, Tensor]) -> Iterator[Difference]:
     heard = scene.forced.alone(floating)
     for layer in scene.layers:
-        signal, error = floating[layer.name], heard[layer.name] - floating[layer.name]
-        floor = layer.grid.scale if layer.grid else 1e-6  # the noise of a layer that is silent
-        value = float(error.square().mean().sqrt()) / max(float(signal.square().mean().sqrt()), floor)
+        signal, floor = floating[layer.name], layer.grid.scale if layer.grid else 1e-6
+        value = _noise(heard[layer.name] - signal, signal, floor)
         yield Difference(layer.name, "noise over signal", value, _NOISE_BOUND)
 
 
@@ -183,16 +184,30 @@ def _unlike(scene: _Scene, layer: Layer, held: PteLayer) -> float:
     """Relative difference of scales, grid and bias; where INT8 weights differ, at least 1."""
     found = [0.0]
     if layer.grid and held.scale is not None and held.zero_point is not None:
-        found += [abs(held.scale / layer.grid.scale - 1), abs(held.zero_point - layer.grid.zero_point)]
+        found += [_unequal(held.scale, layer.grid.scale), abs(held.zero_point - layer.grid.zero_point)]
     if layer.weight is not None and held.weight is not None and held.weight_scales is not None:
         own = stored(scene.forced.graph, layer)
-        found.append(float(np.abs(held.weight_scales / own.scales - 1).max()))
+        found.append(float(np.max(_unequal(held.weight_scales, own.scales))))
         found.append(float(np.abs(own.weight.astype(int) - held.weight.astype(int)).max()))
         if held.bias is not None and own.bias is not None and own.bias_steps is not None:
-            # An int32 bias is rounded to its step; what is left over is compared with the weights' range.
-            beyond = np.maximum(np.abs(held.bias - own.bias) - 1.01 * own.bias_steps, 0)
+            # An int32 bias is rounded to its step, which printed scales tell inexactly; what is left over is
+            # compared with the weights' range.
+            blurred = np.abs(own.bias) * _UNPRINTED * _printed(own)
+            beyond = np.maximum(np.abs(held.bias - own.bias) - 1.01 * own.bias_steps - blurred, 0)
             found.append(float((beyond / (127 * own.bias_steps)).max()))
     return max(found)
+
+
+def _printed(own: Stored) -> NDArray[np.float64]:
+    """Sum of 1 / scale over the printed scales of a bias's step; those of single channels are in a table."""
+    assert own.bias_steps is not None
+    one_scale = float(np.ptp(own.scales)) == 0
+    return np.asarray(own.scales / own.bias_steps + (1 / own.scales if one_scale else 0.0))
+
+
+def _unequal(held: Any, own: Any) -> Any:
+    """Relative difference of scales, beyond what their printing hides."""
+    return np.maximum(np.abs(held - own) - _UNPRINTED, 0) / own
 
 
 def _ended(
@@ -222,9 +237,10 @@ def _tflite(scene: _Scene, name: str, batch: NDArray[Any]) -> Iterator[Differenc
     graph.run(batch)
     found = graph.layers[-len(scene.layers) :]  # a front end's layers come first
     _require_kinds([layer.kind for layer in found], scene.layers, name)
-    source = torch.from_numpy(graph.real(graph.features)).reshape(scene.features.shape)
+    heard = graph.features(found[0], scene.features.size)
+    source = torch.from_numpy(graph.real(heard)).reshape(scene.features.shape)
     values = {
-        layer.name: as_shaped(graph.real(one.output), scene.forced.shapes[layer.name])
+        layer.name: as_shaped(_read(graph, layer, one), scene.forced.shapes[layer.name])
         for layer, one in zip(scene.layers, found, strict=True)
     }
     yield from _steps(scene, values, source, [one.grid for one in found])
@@ -239,9 +255,30 @@ def _steps(
         yield Difference(_FRONT_END, "INT8 steps", steps, _STEPS_BOUND)
     expected = scene.forced.alone(values, source)
     for layer, own in zip_longest(scene.layers, grids):
-        step = max((grid.scale for grid in (layer.grid, own) if grid), default=1.0)
-        error = float((values[layer.name] - expected[layer.name]).abs().max())
-        yield Difference(layer.name, "INT8 steps", error / step, _STEPS_BOUND)
+        yield _off(layer, own, values[layer.name], expected[layer.name])
+
+
+def _read(graph: TfliteGraph, layer: Layer, one: TfliteLayer) -> Floats:
+    """A layer's output as the next layer gets it: a float one may be rounded on its way there."""
+    real, grid = graph.real(one.output), layer.grid
+    if one.grid is not None or grid is None:
+        return real
+    rounded = np.clip(np.rint(real / grid.scale) + grid.zero_point, grid.low, grid.high)
+    return np.asarray(grid.scale * (rounded - grid.zero_point), dtype=np.float32)
+
+
+def _off(layer: Layer, own: Grid | None, found: Tensor, expected: Tensor) -> Difference:
+    """In steps of the wider grid where both have the graph's; as noise where the schemes are others."""
+    error, grids = found - expected, [grid for grid in (layer.grid, own) if grid]
+    step = max((grid.scale for grid in grids), default=1e-6)
+    if layer.grid is not None and all(grid.high - grid.low == _LEVELS for grid in grids):
+        return Difference(layer.name, "INT8 steps", float(error.abs().max()) / step, _STEPS_BOUND)
+    return Difference(layer.name, "noise over signal", _noise(error, expected, step), _NOISE_BOUND)
+
+
+def _noise(error: Tensor, signal: Tensor, floor: float) -> float:
+    """Ratio of root mean squares; `floor` is the noise of a layer that is silent."""
+    return float(error.square().mean().sqrt()) / max(float(signal.square().mean().sqrt()), floor)
 
 
 def _require_kinds(found: Sequence[str], layers: Sequence[Layer], name: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from acula_edge.errors import UsageError
 from quantize.calibration import CalibrationConfig
 from quantize.qat_config import QatConfig
 from quantize.ranges import Observer
@@ -49,11 +50,20 @@ def candidates(
 ) -> list[Candidate]:
     """From what is asked for to what costs more: observers, grids, layers in float, training.
 
-    `layers` is how many could stay float. The first is the one that would be made without tuning.
+    `layers` is how many could stay float. The first is the one that would be made without tuning; what
+    `scheme` can not be combined with is left out.
     """
     first = Candidate(calibration.observer, scheme.symmetric, scheme.per_channel, 0, scheme.qat is not None)
-    ladder = list(dict.fromkeys(_ladder(first, config, layers)))
-    return ladder[: config.trials]
+    ladder = dict.fromkeys(_ladder(first, config, layers))
+    return [candidate for candidate in ladder if _is_possible(candidate, scheme)][: config.trials]
+
+
+def _is_possible(candidate: Candidate, scheme: SchemeConfig) -> bool:
+    try:
+        SchemeConfig.model_validate(candidate.scheme(scheme, ()).model_dump())
+    except UsageError:
+        return False
+    return True
 
 
 def _ladder(first: Candidate, config: TuningConfig, layers: int) -> Iterator[Candidate]:

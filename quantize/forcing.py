@@ -14,7 +14,17 @@ from torch.fx import GraphModule, Node
 
 from acula_edge.runtime.runner import Outputs
 from acula_edge.students.student import Student
-from quantize.layers import Grid, Layer, Walk, attribute, float_weights, grid_of, is_call, layers_of
+from quantize.layers import (
+    Grid,
+    Layer,
+    Walk,
+    attribute,
+    float_weights,
+    grid_of,
+    is_call,
+    layers_of,
+    weight_scales,
+)
 
 
 @dataclass(frozen=True)
@@ -94,12 +104,12 @@ def _module(student: Student, layer: Layer) -> nn.Module:
 
 
 def stored(graph: GraphModule, layer: Layer) -> Stored:
-    """The numbers of a layer whose weight is quantised for each output channel."""
+    """The numbers of a layer whose weight is quantised."""
     assert layer.weight is not None
-    weight, scales = (attribute(graph, node) for node in layer.weight.all_input_nodes[:2])
+    weight = attribute(graph, layer.weight.all_input_nodes[0])
     source = layer.op.all_input_nodes[0]
     grid = grid_of(source.all_input_nodes[0]) if is_call(source, "dequantize_per_tensor") else None
-    wide = scales.numpy().astype(np.float64)
+    wide = np.broadcast_to(weight_scales(graph, layer), (len(weight),))
     bias = layer.op.args[2] if len(layer.op.args) > 2 else None
     last = weight.permute(0, 2, 3, 1) if weight.dim() == 4 else weight
     return Stored(

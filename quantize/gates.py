@@ -51,14 +51,22 @@ def best_layer(effects: tuple[FloatEffect, ...]) -> str | None:
 
 
 def require(found: Gates) -> None:
-    """GateError that names each missed gate, its figures, and the layer to leave float."""
+    """GateError that names each missed gate, its figures, and the mend."""
     if not found.failed:
         return
     parts = "; ".join(_told(gate) for gate in found.failed)
+    raise GateError(f"INT8 gates failed: {parts}; {_mend(found)}")
+
+
+def _mend(found: Gates) -> str:
+    if all(gate.scope == _FILE for gate in found.failed):
+        names = dict.fromkeys(gate.gate for gate in found.failed)
+        bounds = ", ".join(f"quantize.gates.{name}" for name in names)
+        return f"choose another scheme or student, or loosen {bounds}"
     mend = "train the student longer, or loosen quantize.gates"
     if found.leave_float:
-        mend = f'leave a layer float: quantize.scheme.float_modules = ["{found.leave_float}"]; or {mend}'
-    raise GateError(f"INT8 gates failed: {parts}; {mend}")
+        return f'leave a layer float: quantize.scheme.float_modules = ["{found.leave_float}"]; or {mend}'
+    return mend
 
 
 def _told(gate: Gate) -> str:

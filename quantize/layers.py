@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -74,7 +76,7 @@ def layers_of(quantised: GraphModule) -> tuple[Layer, ...]:
 def _layer(node: Node) -> Layer:
     kind, nodes, grid = _KINDS[node.target], _activated(node), None
     rounding = next((user for user in nodes[-1].users if is_call(user, "quantize_per_tensor")), None)
-    if rounding is not None:
+    if rounding is not None and not _is_dynamic(rounding):
         grid = grid_of(rounding)
         nodes += [rounding, next(iter(rounding.users))]
     return Layer(_name(node, kind), kind, tuple(nodes), grid, _quantised_weight(node, kind))
@@ -85,10 +87,31 @@ def _quantised_weight(node: Node, kind: str) -> Node | None:
     return weight if isinstance(weight, Node) and is_call(weight, "dequantize") else None
 
 
-def grid_of(rounding: Node) -> Grid:
-    """The grid of a node that quantises a tensor as a whole."""
+def grid_of(rounding: Node) -> Grid | None:
+    """The grid of a node that quantises a tensor as a whole; None if each clip gets another one."""
+    if _is_dynamic(rounding):
+        return None
     scale, zero_point, low, high = rounding.args[1:5]
     return Grid(float(scale), int(zero_point), int(low), int(high))  # type: ignore[arg-type]
+
+
+def _is_dynamic(rounding: Node) -> bool:
+    """Whether the scale of a node that rounds, or reads a rounding, is computed from the tensor itself."""
+    return isinstance(rounding.args[1], Node)
+
+
+def is_dynamic(quantised: GraphModule) -> bool:
+    """Whether a graph chooses ranges anew for each run, and so must be run clip by clip."""
+    return any(is_call(node, "choose_qparams") for node in quantised.graph.nodes)
+
+
+def input_rounding(layer: Layer) -> tuple[Node, ...]:
+    """The nodes that choose a range for this layer's input and round it; none where ranges are fixed."""
+    source = layer.op.all_input_nodes[0]
+    if not is_call(source, "dequantize_per_tensor") or not _is_dynamic(source):
+        return ()
+    rounding, scale, zero_point = source.all_input_nodes
+    return scale.all_input_nodes[0], scale, zero_point, rounding, source
 
 
 def _activated(node: Node) -> list[Node]:
@@ -119,6 +142,16 @@ def attribute(graph: GraphModule, node: Node) -> Tensor:
     return found.detach()
 
 
+def weight_scales(graph: GraphModule, layer: Layer) -> NDArray[np.float64]:
+    """Scales of a layer's quantised weight: of each output channel, or (1,) of all; empty if it is float."""
+    if layer.weight is None:
+        return np.empty(0)
+    _, *numbers = layer.weight.all_input_nodes  # without any, the weight has one scale, which is a constant
+    if not numbers:
+        return np.array([layer.weight.args[1]], dtype=np.float64)
+    return np.asarray(attribute(graph, numbers[0]).numpy().astype(np.float64))
+
+
 class Walk(Interpreter):
     """Runs a quantised graph and keeps every value; `floats` names layers that run in float.
 
@@ -137,6 +170,7 @@ class Walk(Interpreter):
         chosen = [layer for layer in layers_of(graph) if everything or layer.name in floats]
         self._weights = {layer.weight: weights[layer.name] for layer in chosen if layer.weight}
         self._unrounded = {layer.value.all_input_nodes[0] for layer in chosen if layer.grid}
+        self._unrounded |= {own[-2] for layer in chosen if (own := input_rounding(layer))}
         self._everything = everything
 
     def values(self, features: Tensor, known: Mapping[Node, Any] | None = None) -> dict[Node, Any]:
@@ -149,7 +183,7 @@ class Walk(Interpreter):
         """What one layer gives for the inputs that it has in `values`."""
         self.env = dict(values)
         with torch.no_grad():
-            for node in (layer.weight, *layer.nodes):
+            for node in (*input_rounding(layer), layer.weight, *layer.nodes):
                 if node is not None:
                     self.env[node] = self.run_node(node)
         found: Tensor = self.env[layer.value]
@@ -160,7 +194,7 @@ class Walk(Interpreter):
         if n in self._weights:
             return self._weights[n]
         if is_call(n, "dequantize_per_tensor"):
-            (rounding,) = n.all_input_nodes
+            rounding = n.all_input_nodes[0]
             if self._everything or rounding in self._unrounded:
                 return self.env[rounding.all_input_nodes[0]]
         return super().run_node(n)

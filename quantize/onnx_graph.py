@@ -217,10 +217,10 @@ def _hardtanh(graph: _Translation, node: Node) -> None:
 def _clips_as_much(node: Node) -> bool:
     """Whether the rounding behind it clips as much: ONNX Runtime fuses a convolution only without a Clip."""
     user, *others = node.users
-    if others or not is_call(user, "quantize_per_tensor") or isinstance(user.args[1], Node):
+    grid = None if others or not is_call(user, "quantize_per_tensor") else grid_of(user)
+    if grid is None:
         return False
-    grid, ends = grid_of(user), np.array(node.args[1:3], np.float64)
-    first, last = np.rint(ends / grid.scale) + grid.zero_point
+    first, last = np.rint(np.array(node.args[1:3], np.float64) / grid.scale) + grid.zero_point
     return bool(first <= grid.low and last >= grid.high)
 
 

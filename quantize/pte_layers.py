@@ -25,6 +25,8 @@ _KINDS: Mapping[str, str] = {
 }
 _INFINITY = re.compile(r"\binf\b")  # as the compiler writes it, which is not JSON
 _INT8 = ("xnn_datatype_qcint8", "xnn_datatype_qint8")
+# Where the output channels of a weight lie, if no scale of their own says so.
+_LAST, _CHANNELS_LAST = -1, ("XNNDepthwiseConv2d",)
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,18 @@ class _Delegate:
         """Its operators that are layers."""
         for node in self._graph["xnodes"]:
             if node["xnode_union_type"] in _KINDS:
-                yield self._layer(_KINDS[node["xnode_union_type"]], node["xnode_union"])
+                yield self._layer(node["xnode_union_type"], node["xnode_union"])
 
-    def _layer(self, kind: str, node: Mapping[str, Any]) -> PteLayer:
-        end = self._values[node["output_id"]].get("quant_params", {})
+    def _layer(self, operator: str, node: Mapping[str, Any]) -> PteLayer:
+        kind, end = _KINDS[operator], self._values[node["output_id"]].get("quant_params", {})
         weight = scales = bias = None
         if kind in ("conv", "linear"):
-            weight, scales = self._weight(self._values[node["filter_id"]])
-            bias = self._bias(node)
+            axis = _LAST if operator in _CHANNELS_LAST else 0
+            weight, scales = self._weight(self._values[node["filter_id"]], axis)
+            bias = self._bias(node, scales)
         return PteLayer(kind, weight, scales, bias, end.get("scale"), end.get("zero_point"))
 
-    def _weight(self, value: Mapping[str, Any]) -> tuple[Any, Any]:
+    def _weight(self, value: Mapping[str, Any], axis: int) -> tuple[Any, Any]:
         tensor = value.get("tensor_value", value)
         if tensor["datatype"] not in _INT8:
             return None, None
@@ -92,10 +95,12 @@ class _Delegate:
         scales = np.asarray(parameters["scale"], dtype=np.float32)
         if not scales.size:
             scales = np.frombuffer(self._constant(parameters["scale_buffer_idx"]), np.float32)
-        weight = np.moveaxis(raw.reshape(tensor["dims"]), parameters["channel_dim"], 0)
-        return weight.reshape(len(scales), -1), scales
+        weight = np.moveaxis(raw.reshape(tensor["dims"]), parameters.get("channel_dim", axis), 0)
+        return weight.reshape(len(weight), -1), np.broadcast_to(scales, (len(weight),))
 
-    def _bias(self, node: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    def _bias(
+        self, node: Mapping[str, Any], scales: NDArray[np.float32] | None
+    ) -> NDArray[np.float64] | None:
         """In real values: an int32 bias has the scale of its input times those of the weight."""
         value = self._values[node["bias_id"]] if node["bias_id"] < len(self._values) else {}
         tensor = value.get("tensor_value", value)
@@ -104,7 +109,7 @@ class _Delegate:
         raw = self._constant(tensor["constant_buffer_idx"])
         if tensor["datatype"] == "xnn_datatype_fp32":
             return np.frombuffer(raw, np.float32).astype(np.float64)
-        _, scales = self._weight(self._values[node["filter_id"]])
+        assert scales is not None, "an int32 bias belongs to an INT8 weight"
         step = self._values[node["input1_id"]]["quant_params"]["scale"]
         return np.asarray(np.frombuffer(raw, np.int32) * (scales.astype(np.float64) * step))
 

@@ -80,6 +80,11 @@ class SchemeConfig(BaseModel):
                 "symmetric is for fixed activation ranges, and neither .pte nor .tflite has them; "
                 f"choose {Scheme.STATIC} for one of them"
             )
+        if self.pte is Scheme.DYNAMIC and not self.per_channel:
+            raise UsageError(
+                f"per_channel = false is not for scheme {self.pte} in a .pte: XNNPACK needs a scale for each "
+                f"channel of a weight there; make per_channel true, or pte {Scheme.STATIC}"
+            )
         if self.qat and (self.pte, self.tflite) != (Scheme.STATIC, Scheme.STATIC):
             raise UsageError(
                 f"qat trains for the scheme {Scheme.STATIC}, not for {self.pte} and {self.tflite}; "

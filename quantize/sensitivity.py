@@ -14,7 +14,16 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from acula_edge.evidence.fidelity import FloatEffect, LayerFidelity, WeightScales
-from quantize.layers import Grid, Layer, Walk, float_weights, layers_of
+from quantize.layers import (
+    Grid,
+    Layer,
+    Walk,
+    float_weights,
+    input_rounding,
+    is_dynamic,
+    layers_of,
+    weight_scales,
+)
 from quantize.tflite_layers import TfliteGraph
 
 Values = NDArray[np.float64]
@@ -96,7 +105,7 @@ def scan_graph(quantised: GraphModule, student: nn.Module, features: Tensor, sco
     weighted = [layer for layer in layers if layer.weight]
     tallies = [Tally() for _ in layers]
     ends: list[list[tuple[Tensor, Tensor]]] = []  # for each batch: float, INT8, then one layer in float each
-    for batch in torch.split(features, _BATCH):
+    for batch in torch.split(features, 1 if is_dynamic(quantised) else _BATCH):
         floating = Walk(quantised, weights, everything=True).values(batch)
         integer = Walk(quantised, weights).values(batch)
         _tally(tallies, layers, Walk(quantised, weights), floating, integer)
@@ -104,7 +113,7 @@ def scan_graph(quantised: GraphModule, student: nn.Module, features: Tensor, sco
         for layer in weighted:
             before = _before(quantised, layer, integer)
             ends[-1].append(_outputs(Walk(quantised, weights, {layer.name}).values(batch, before)))
-    scales = [_scales(layer, integer) for layer in layers]
+    scales = [weight_scales(quantised, layer) for layer in layers]
     return Scan(
         tuple(t.fidelity(i, i.grid, s, True) for t, i, s in zip(tallies, layers, scales, strict=True)),
         _effects([layer.name for layer in weighted], ends, score),
@@ -134,20 +143,14 @@ def _outputs(values: dict[Node, Any]) -> tuple[Tensor, Tensor]:
 
 
 def _before(graph: GraphModule, layer: Layer, values: dict[Node, Any]) -> dict[Node, Any]:
-    """What was computed before a layer, its own weight left out."""
-    kept: dict[Node, Any] = {}
+    """What was computed before a layer, its own weight and the rounding of its input left out."""
+    own, kept = (layer.weight, *input_rounding(layer)), dict[Node, Any]()
     for node in graph.graph.nodes:
         if node is layer.op:
             return kept
-        if node is not layer.weight:
+        if node not in own:
             kept[node] = values[node]
     raise AssertionError("the layer is one of the graph")
-
-
-def _scales(layer: Layer, values: dict[Node, Any]) -> Values:
-    if layer.weight is None:
-        return np.empty(0)
-    return np.asarray(values[layer.weight.all_input_nodes[1]].numpy().astype(np.float64))
 
 
 def _effects(

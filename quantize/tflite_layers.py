@@ -55,14 +55,20 @@ class TfliteGraph:
         self._details = {found["index"]: found for found in self._interpreter.get_tensor_details()}
         self._input = self._interpreter.get_input_details()[0]["index"]
         ops = self._interpreter._get_ops_details()
-        first = next((op["outputs"] for op in ops if op["op_name"] == "QUANTIZE"), [self._input])
-        self.features = int(first[0])  # the tensor that the network reads
+        self._before = {int(op["outputs"][0]): int(op["inputs"][0]) for op in ops if len(op["inputs"])}
         self.layers = self._layers()
 
     def run(self, item: NDArray[Any]) -> None:
         """Run one item of a batch, batch axis included."""
         self._interpreter.set_tensor(self._input, np.ascontiguousarray(item))
         self._interpreter.invoke()
+
+    def features(self, layer: TfliteLayer, size: int) -> int:
+        """The tensor of `size` values that a network's first layer reads, before it is shaped and padded."""
+        tensor = layer.source
+        while int(np.prod(self._details[tensor]["shape"])) != size:
+            tensor = self._before[tensor]
+        return tensor
 
     def raw(self, tensor: int) -> NDArray[Any]:
         """A tensor as it is stored."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acula_edge.bench.advice import advice
 from acula_edge.bench.charts import latency_chart
 from acula_edge.bench.report import Hop, Ops, Report
 from acula_edge.bench.results import Timing
@@ -95,7 +96,7 @@ def _speed(report: Report) -> Section:
     return Section(
         "Speed and memory",
         paragraphs,
-        points=tuple(f"Not measured: {sentence}." for sentence in found.not_measured),
+        points=(*advice(found), *(f"Not measured: {sentence}." for sentence in found.not_measured)),
         chart=latency_chart(found),
         tables=(timing_table(found.timings), versions),
     )

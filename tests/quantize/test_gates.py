@@ -15,7 +15,7 @@ from acula_edge.data.recording import Recording, Split
 from acula_edge.data.tasks import ClassRule, Task
 from acula_edge.errors import GateError
 from acula_edge.evidence.fidelity import Fidelity, FloatEffect
-from acula_edge.evidence.gates import Gate, gate_table
+from acula_edge.evidence.gates import Gate, Gates, gate_table
 from acula_edge.evidence.intervals import Draws
 from quantize.gates import Evidence, best_layer, judge, lower_end, require
 from quantize.gates_config import Drop, GatesConfig, Least
@@ -132,7 +132,7 @@ def test_files_are_asked_for_size_and_operators(mini_quantized: Artifact) -> Non
     assert not gates["max_undelegated_ops", "model_pcm.pte", "file"].passed
 
 
-def test_a_failure_names_gates_figures_and_a_layer(mini_quantized: Artifact) -> None:
+def test_a_failure_names_gates_figures_and_the_mend(mini_quantized: Artifact) -> None:
     found = Fidelity.model_validate(mini_quantized.read_json("fidelity.json"))
     effects = tuple(
         FloatEffect(layer=name, auroc=gain, error=0.1) for name, gain in (("a", 0.0), ("b", 0.02))
@@ -145,7 +145,10 @@ def test_a_failure_names_gates_figures_and_a_layer(mini_quantized: Artifact) -> 
         GateError, match=r"max_size_bytes of model\.pte \(file\) is \S+, bound 1000"
     ) as caught:
         require(judged)
-    assert 'quantize.scheme.float_modules = ["b"]' in str(caught.value)
+    assert str(caught.value).endswith("or loosen quantize.gates.max_size_bytes")
+    score = Gate(gate="min_embedding_cka", file="model.pte", scope="mean", value=0.5, bound=0.9, passed=False)
+    with pytest.raises(GateError, match=r'quantize\.scheme\.float_modules = \["b"\]; or train'):
+        require(Gates(gates=(*judged.gates, score), leave_float="b"))
     assert [row[-1].text for row in gate_table(judged).rows] == ["FAILED"] * 4
     require(judge(NO_GATES, evidence))
 

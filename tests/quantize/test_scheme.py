@@ -117,6 +117,12 @@ def test_symmetric_needs_fixed_ranges() -> None:
     assert SchemeConfig(pte=Scheme.DYNAMIC, symmetric=True).symmetric
 
 
+def test_ranges_anew_for_each_clip_need_a_scale_for_each_channel_in_a_pte() -> None:
+    with pytest.raises(UsageError, match=r"per_channel = false is not for scheme dynamic in a \.pte"):
+        SchemeConfig(pte=Scheme.DYNAMIC, per_channel=False)
+    assert not SchemeConfig(tflite=Scheme.DYNAMIC, per_channel=False).per_channel
+
+
 def test_an_unknown_scheme_or_key_is_refused() -> None:
     with pytest.raises(ValidationError, match="static"):
         SchemeConfig.model_validate({"pte": "int4"})

@@ -20,7 +20,7 @@ from quantize.candidate import Candidate, candidates
 from quantize.prepared import Prepared
 from quantize.qat_config import QatConfig
 from quantize.ranges import Observer
-from quantize.scheme import SchemeConfig
+from quantize.scheme import Scheme, SchemeConfig
 from quantize.tuning import Exam, Workshop
 from quantize.tuning_config import TuningConfig
 from tests.quantize.test_scheme import CONFIG
@@ -181,3 +181,12 @@ def test_candidates_begin_with_what_was_asked_for_and_get_dearer() -> None:
     assert trained.float_modules == ("head", "trunk.0")
     assert trained.qat == QatConfig()
     assert len(candidates(scheme, calibration, TuningConfig(trials=3), layers=9)) == 3
+
+
+def test_what_a_scheme_can_not_be_combined_with_is_no_candidate() -> None:
+    config, calibration = TuningConfig(trials=100), CalibrationConfig()
+    dynamic = candidates(SchemeConfig(pte=Scheme.DYNAMIC), calibration, config, layers=9)
+    assert all(candidate.per_channel and not candidate.qat for candidate in dynamic)
+    assert {candidate.float_layers for candidate in dynamic} == {0, 1, 2, 4}
+    static = candidates(SchemeConfig(), calibration, config, layers=9)
+    assert set(static) > set(dynamic)
