@@ -134,7 +134,7 @@ def build(config: BuildConfig, data: Path | None, work: Path, out: Path, force: 
     ToolError if a tool that the target needs is missing.
     """
     steps = plan(config, data, work)
-    target(config.target.name).require()
+    config.target.require()
     all_cached = all(step.cached for step in steps)
     if out.exists() and not force and not all_cached:
         raise ExistsError(f"{out} exists already; choose another --out or give --force")

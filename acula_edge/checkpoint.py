@@ -271,13 +271,19 @@ def _load(
     if place["schedule"] != asdict(schedule) or weights.keys() != model.state_dict().keys():
         raise ArtifactError(f"{path} is the checkpoint of another training; remove it to start afresh")
     model.load_state_dict(weights)
+    parameters = [item for group in optimiser.param_groups for item in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimiser.", tensors).items():
         index, slot = name.split(".", 1)
-        state.setdefault(int(index), {})[slot] = value
+        state.setdefault(int(index), {})[slot] = _laid_out_like(parameters[int(index)], value)
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     history = [EpochRecord(**record) for record in place["history"]]
     return _Progress(_under("best.", tensors), history, place["losses"])
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """`value` with the parameter's strides: the fused optimiser walks through the memory of both at once."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

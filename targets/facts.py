@@ -14,6 +14,7 @@ from acula_edge.contract import AudioContract
 from acula_edge.data.metrics import logit_slices
 from acula_edge.data.tasks import Task
 from acula_edge.evidence.decisions import Decisions
+from targets.stethoscope.back_end import BackEnd
 
 if TYPE_CHECKING:
     from acula_edge.students.student import Student
@@ -48,8 +49,9 @@ class Facts:
     """All that a target's documents may state; they hold no number of their own.
 
     `ops`, `parity` and `decisions` are the quantize stage's, `versions` the packages of this build,
-    `files` the size in bytes of each model file. A target that converts by itself asks for the float
-    `student` and for `calibration`: features of training clips, float32 (n, 1, n_mels, n_frames).
+    `files` the size in bytes of each model file, `back_end` whose kernels C code calls. A target that
+    converts by itself asks for the float `student` and for `calibration`: features of training clips, float32
+    (n, 1, n_mels, n_frames).
     """
 
     contract: AudioContract
@@ -60,6 +62,7 @@ class Facts:
     versions: Mapping[str, str]
     files: Mapping[str, int]
     golden_clips: int
+    back_end: BackEnd
     student: Callable[[], Student]
     calibration: Callable[[], NDArray[np.float32]]
 

@@ -79,6 +79,7 @@ def run(config: TargetConfig, inputs: TargetInputs, out: Path) -> Artifact:
             versions=environment(),
             files={name: (writer.path / name).stat().st_size for name in chosen.files},
             golden_clips=len(clips.recordings),
+            back_end=config.back_end,
             student=partial(load_student, quantized),
             calibration=partial(_calibration, dataset, config.seed),
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from acula_edge.errors import UsageError
 from acula_edge.runtime.runner import Runtime
 from targets.facts import Facts
+from targets.stethoscope.back_end import BackEnd
 from targets.stethoscope.cores import CORES, Core
 from targets.stethoscope.cortex_m import require_lowering
 from targets.stethoscope.npu import NPUS, Npu
@@ -25,7 +26,7 @@ class Target:
 
     `integer_only`: its kernels take INT8 alone, so that no other scheme and no layer in float is for it.
     `core`: what the C library in the bundle is compiled and verified for. `require` raises ToolError if a
-    tool that writes the bundle is missing.
+    tool that writes the bundle is missing. `back_ends`: whose kernels the C library can call.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Target:
     integer_only: bool = False
     core: Core | None = None
     require: Callable[[], None] = lambda: None
+    back_ends: tuple[BackEnd, ...] = (BackEnd.OWN,)
 
 
 def target(name: str) -> Target:
@@ -85,6 +87,7 @@ def _firmware(
         integer_only=True,
         core=core,
         require=require,
+        back_ends=tuple(BackEnd),
     )
 
 

@@ -30,9 +30,15 @@ def train(
     save_seconds: float = 60.0,
     log: Callable[[str, float, int], None] = lambda _name, _value, _step: None,
 ) -> nn.Module:
-    """A small regression with dropout and batch norm; raises in the middle of epoch `stop_after`."""
+    """A small regression with dropout and batch norm; raises in the middle of epoch `stop_after`.
+
+    Its convolution lies channels last, as those of encoders and students do.
+    """
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1))
+    convolution = (nn.Unflatten(1, (2, 3, 1)), nn.Conv2d(2, 4, (3, 1), padding=(1, 0)), nn.Flatten())
+    rest = (nn.Linear(12, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1))
+    model = nn.Sequential(*convolution, *rest)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def batches(epoch: int, rng: np.random.Generator) -> Iterator[Tensor]:
         for index in range(SCHEDULE.steps_per_epoch):
@@ -80,7 +86,7 @@ def test_training_killed_within_an_epoch_ends_as_undisturbed(tmp_path: Path) -> 
         "steps = []\n"
         "try:\n    model = t.train(Path(sys.argv[1]), eval(sys.argv[2]), 0.0, t._steps(steps))\n"
         "except t.InterruptedTrainingError:\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "save_file(model.state_dict(), sys.argv[1] + '.weights')\n"
+        "save_file({k: v.contiguous() for k, v in model.state_dict().items()}, sys.argv[1] + '.weights')\n"
         "print(*steps)\n"
     )
     cut, whole = tmp_path / "cut", tmp_path / "whole"

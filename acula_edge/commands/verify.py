@@ -24,6 +24,9 @@ def verify(
         RuntimeName | None,
         typer.Option(help="Check in this runtime only.  [default: all that are installed]"),
     ] = None,
+    clock_mhz: Annotated[
+        float, typer.Option(min=1.0, help="Clock that a stethoscope's time is estimated for.")
+    ] = 64.0,
     as_json: Json = False,
 ) -> None:
     """Check a bundle's hashes, and its golden clips.
@@ -41,7 +44,7 @@ def verify(
     checks = [] if problems else verify_bundle(model, asked)
     checked = {check.runtime for check in checks}
     missing = [name for name in Runtime if name not in checked]
-    firmware = None if problems or runtime else _firmware(model)
+    firmware = None if problems or runtime else _firmware(model, clock_mhz)
     (_as_json if as_json else _as_rows)(model, problems, checks, missing, firmware)
     failed = [*problems, *(f"{_file(check)} misses its bound" for check in checks if not check.passed)]
     if firmware is not None and not firmware.passed:
@@ -50,11 +53,11 @@ def verify(
         raise GateError(f"{model.path} is not as it was built: {'; '.join(failed)}")
 
 
-def _firmware(model: Artifact) -> FirmwareCheck | None:
+def _firmware(model: Artifact, clock_mhz: float) -> FirmwareCheck | None:
     from targets.stethoscope.verify import core_of, verify_firmware
 
     core = core_of(model)
-    return None if core is None else verify_firmware(model, core)
+    return None if core is None else verify_firmware(model, core, clock_mhz * 1e6)
 
 
 def _open(path: Path) -> Artifact:
@@ -119,9 +122,22 @@ def _firmware_row(firmware: FirmwareCheck) -> tuple[str, str, str, str]:
     note = (
         f"{found.mismatches} of {found.values} values differ on {firmware.core.machine} (emulated); "
         f"{found.hops} hops a clip, each of {front_end:.2f} + {network:.2f} M instructions; "
-        f"{found.state_bytes} bytes of state, {found.stack_bytes} of stack"
+        f"{found.state_bytes} bytes of state, {found.stack_bytes} of stack; {_time(firmware)}"
     )
     return firmware.core.title, f"{found.clips} clips", "ok" if firmware.passed else "FAILED", note
+
+
+def _time(firmware: FirmwareCheck) -> str:
+    """A range, as wide as published runs of the core differ."""
+    from targets.stethoscope.cycles import LABEL
+
+    found = firmware.estimate
+    if found is None:
+        return f"no time: no run on {firmware.core.title} is published"
+    return (
+        f"{found.hop_ms[0]:.1f} to {found.hop_ms[1]:.1f} ms a hop at {found.clock_hz / 1e6:g} MHz, busy "
+        f"{found.busy_percent[0]:.1f} to {found.busy_percent[1]:.1f} % of the time ({LABEL})"
+    )
 
 
 def _file(check: Check) -> str:

@@ -14,10 +14,22 @@ from acula_edge.artifact import write_json
 from acula_edge.runtime.golden import GOLDEN, Golden
 from targets.facts import Facts, label_rows
 from targets.stethoscope.addition import Addition
-from targets.stethoscope.cores import APT, CFLAGS, COMPILER, EMULATOR, WARNINGS, Core
+from targets.stethoscope.back_end import BackEnd
+from targets.stethoscope.cores import (
+    APT,
+    CFLAGS,
+    COMPILER,
+    EMULATOR,
+    HOST_CFLAGS,
+    VENDORED_CFLAGS,
+    WARNINGS,
+    Core,
+)
+from targets.stethoscope.cycles import BANDS
 from targets.stethoscope.documents import templates
 from targets.stethoscope.drawing import draw_memory
 from targets.stethoscope.frontend import features
+from targets.stethoscope.kernels import Kernels
 from targets.stethoscope.library import Excerpt, Firmware, library_files, make_firmware, shipped_files
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.reference import Answers, reference_answers
@@ -54,7 +66,8 @@ def write(facts: Facts, folder: Path, core: Core, addition: Addition | None = No
     """
     network = read_network(folder / MODEL)
     version = facts.versions["acula-edge"]
-    firmware = make_firmware(network, facts.contract, facts.labels, facts.decisions, version)
+    kernels = Kernels(facts.back_end, core.helium)
+    firmware = make_firmware(network, facts.contract, facts.labels, facts.decisions, version, kernels=kernels)
     sounds = _sounds(firmware, folder)
     for path, text in library_files(firmware, sounds.excerpt).items():
         _write(folder / path, text)
@@ -105,6 +118,8 @@ def _values(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -> d
         "rows": label_rows(facts.labels),
         "decisions": facts.decisions.tasks,
         "core": core,
+        "band": BANDS.get(core.name),
+        "cmsis": firmware.back_end is BackEnd.CMSIS_NN,
         "plan": firmware.plan,
         "source": firmware.source,
         "hops": firmware.hops,
@@ -114,6 +129,8 @@ def _values(facts: Facts, firmware: Firmware, excerpt: Excerpt, core: Core) -> d
         "emulator": EMULATOR,
         "cflags": CFLAGS,
         "warnings": WARNINGS,
+        "vendored": VENDORED_CFLAGS,
+        "host": HOST_CFLAGS,
         "apt": APT,
     }
 

@@ -9,6 +9,10 @@ COMPILER, EMULATOR, SIZE = "arm-none-eabi-gcc", "qemu-system-arm", "arm-none-eab
 # -ffp-contract=off: fused products would round the front end in another way than the golden vectors.
 CFLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections")
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Wshadow", "-Werror")
+# Sources that are not ours: their folder, and their flags beside ours. Their warnings are not shown.
+VENDORED, VENDORED_CFLAGS = "cmsis_nn", ("-O3", "-w")
+# On a host CMSIS-NN must not look for the instructions of a Cortex-M.
+HOST_CFLAGS = ("-D__GNUC_PYTHON__", "-D__RESTRICT=__restrict")
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class Core:
     """A core with its compiler flags, and a board that QEMU emulates.
 
     `code` and `data` are the addresses of memories that hold `code_kib` and `data_kib`. `clock_hz` is that of
-    the board's SysTick.
+    the board's SysTick. `helium`: it has vectors.
     """
 
     name: str
@@ -28,6 +32,7 @@ class Core:
     data: int
     data_kib: int
     clock_hz: int
+    helium: bool = False
 
 
 CORES: dict[str, Core] = {
@@ -76,6 +81,7 @@ CORES: dict[str, Core] = {
             data=0x30000000,
             data_kib=512,
             clock_hz=32_000_000,
+            helium=True,
         ),
     )
 }

@@ -6,16 +6,19 @@ shows that clock. Caches, wait states and pipelines are not modelled.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from acula_edge.errors import GateError, ToolError
-from targets.stethoscope.cores import APT, CFLAGS, COMPILER, EMULATOR, SIZE, WARNINGS, Core
+from acula_edge.errors import GateError
+from targets.stethoscope.cores import CFLAGS, EMULATOR, VENDORED, VENDORED_CFLAGS, WARNINGS, Core
+from targets.stethoscope.toolchain import compile_sources, link_library, link_program, require_tools
 
+_ROOTS = (
+    *("acula_init", "acula_push_pcm", "acula_poll", "acula_decide"),
+    *("acula_restart", "acula_selftest", "acula_load_head"),
+)
 _ICOUNT_SHIFT = 5
-_NS_PER_INSTRUCTION = 2**_ICOUNT_SHIFT
 _TIMEOUT_S = 600
 _PASSED, _FAILED = 0, 1  # exit codes of the test
 
@@ -47,44 +50,22 @@ class Findings:
         return sum(self.layer_instructions)
 
 
-@dataclass(frozen=True)
-class Size:
-    """Bytes of the library's code, and of its constants (weights, tables, golden sound)."""
-
-    code_bytes: int
-    constant_bytes: int
-
-
-def require_tools() -> None:
-    """Raises ToolError, with the line that installs them, if the compiler or the emulator is missing."""
-    missing = [tool for tool in (COMPILER, EMULATOR) if shutil.which(tool) is None]
-    if missing:
-        raise ToolError(f"{' and '.join(missing)} not found; run: {APT}")
-
-
 def build_test(bundle: Path, core: Core, out: Path, extra: tuple[str, ...] = ()) -> Path:
-    """Compile `bundle` (folders include, src and test) for a core into `out`; the ELF file of its test.
+    """Compile `bundle` for a core into `out`; the ELF file of its test.
 
+    It has the folders include, src and test, and cmsis_nn if its convolutions are CMSIS-NN's.
     Raises ToolError if the compiler is missing, GateError if it refuses the sources.
     """
     require_tools()
     out.mkdir(parents=True, exist_ok=True)
-    includes = [f"-I{bundle / folder}" for folder in ("include", "src", "test")]
-    sources = sorted((bundle / "src").glob("*.c"))
+    includes = [f"-I{bundle / folder}" for folder in ("include", "src", "test", VENDORED)]
     flags = [*CFLAGS, *core.flags, *extra, *includes]
-    _run([COMPILER, *flags, *WARNINGS, "-c", *map(str, sources)], out)
-    objects = [out / f"{source.stem}.o" for source in sources]
+    ours, vendored, tests = (sorted((bundle / name).glob("*.c")) for name in ("src", VENDORED, "test"))
+    objects = compile_sources(ours, [*flags, *WARNINGS], out)
+    objects += compile_sources(vendored, [*flags, *VENDORED_CFLAGS], out)
+    link_library(objects, core, _ROOTS, out)
     elf = out / "acula_test.elf"
-    memories = {
-        "CODE_ORIGIN": core.code,
-        "CODE_LENGTH": core.code_kib * 1024,
-        "DATA_ORIGIN": core.data,
-        "DATA_LENGTH": core.data_kib * 1024,
-    }
-    symbols = [f"-Wl,--defsym={name}={value:#x}" for name, value in memories.items()]
-    link = ["-nostartfiles", "--specs=rdimon.specs", "-Wl,--gc-sections", "-T", str(bundle / "test/board.ld")]
-    tests = sorted((bundle / "test").glob("*.c"))
-    _run([COMPILER, *flags, *map(str, tests), *map(str, objects), *link, *symbols, "-o", str(elf)], out)
+    link_program([*map(str, tests), *objects], flags, core, bundle / "test/board.ld", elf)
     return elf
 
 
@@ -93,8 +74,17 @@ def run_test(elf: Path, core: Core, folder: Path) -> Findings:
 
     Raises GateError if it ends in any other way than a test does.
     """
+    return _parse(run_program(elf, core, folder), core)
+
+
+def run_program(elf: Path, core: Core, folder: Path, shift: int = _ICOUNT_SHIFT) -> list[str]:
+    """The lines that a program prints on the core's board; it reads files in `folder`.
+
+    An instruction takes 2^shift ns on the board's clock, which is 24 bits wide: less for longer stretches.
+    Raises GateError if it does not end by itself.
+    """
     command = [EMULATOR, "-machine", core.machine, "-nographic", "-monitor", "none", "-serial", "none"]
-    command += ["-icount", f"shift={_ICOUNT_SHIFT},sleep=off"]
+    command += ["-icount", f"shift={shift},sleep=off"]
     command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf)]
     try:
         done = subprocess.run(
@@ -104,20 +94,16 @@ def run_test(elf: Path, core: Core, folder: Path) -> Findings:
         raise GateError(
             f"{core.title}: the test did not end within {_TIMEOUT_S} s on {core.machine}"
         ) from None
-    # Semihosting writes the test's own text to standard error.
+    # Semihosting writes the program's own text to standard error.
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if done.returncode not in (_PASSED, _FAILED) or not lines:
         raise GateError(f"{core.title}: the test broke off on {core.machine}: {' / '.join(lines[-3:])}")
-    return _parse(lines, core)
+    return lines
 
 
-def size_of(folder: Path) -> Size:
-    """Sizes of the library's objects that `build_test` left in `folder`."""
-    objects = sorted(folder.glob("acula*.o"))
-    text = _run([SIZE, "-A", *map(str, objects)], folder)
-    sizes = [line.split()[:2] for line in text.splitlines() if line.startswith((".text", ".rodata"))]
-    code = sum(int(size) for name, size in sizes if name.startswith(".text"))
-    return Size(code, sum(int(size) for _, size in sizes) - code)
+def instructions(ticks: int, core: Core, shift: int = _ICOUNT_SHIFT) -> int:
+    """Instructions in which the board's clock moved so far."""
+    return int(ticks * 1e9 / core.clock_hz / 2**shift + 0.5)
 
 
 def _parse(lines: list[str], core: Core) -> Findings:
@@ -126,7 +112,7 @@ def _parse(lines: list[str], core: Core) -> Findings:
     for line in lines:
         name, *numbers = line.split()
         if name == "ticks_step":
-            steps.append(_instructions(int(numbers[1]), core))
+            steps.append(instructions(int(numbers[1]), core))
         elif len(numbers) == 1:
             values[name] = int(numbers[0])
     return Findings(
@@ -137,22 +123,8 @@ def _parse(lines: list[str], core: Core) -> Findings:
         hops=values.get("hops", 0),
         state_bytes=values.get("state_bytes", 0),
         stack_bytes=values.get("stack_bytes", 0),
-        front_end_instructions=_instructions(values.get("ticks_front_end", 0), core),
+        front_end_instructions=instructions(values.get("ticks_front_end", 0), core),
         layer_instructions=tuple(steps),
         head=values.get("load_head"),
         failures=tuple(line.removeprefix("failed ") for line in lines if line.startswith("failed ")),
     )
-
-
-def _instructions(ticks: int, core: Core) -> int:
-    return int(ticks * 1e9 / core.clock_hz / _NS_PER_INSTRUCTION + 0.5)
-
-
-def _run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode != 0:
-        first = next(
-            (line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[-200:]
-        )
-        raise GateError(f"{command[0]} refused the sources: {first}")
-    return done.stdout

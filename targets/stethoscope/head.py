@@ -12,12 +12,12 @@ from math import prod
 import numpy as np
 
 from targets.stethoscope.network import Addition, Convolution, Dense, Depthwise, Layer, Network, Value
+from targets.stethoscope.overlap import row_bytes
 
 _CONVOLUTIONS = 3  # most that the last block has
 _DIMENSIONS = 4
 # Operators by their number in head.bin; 0 matches none.
 _KINDS: dict[type[Layer], int] = {Convolution: 1, Depthwise: 2, Dense: 3, Addition: 4}
-_WORD = 4
 
 
 def head_of(network: Network) -> tuple[int, ...]:
@@ -35,9 +35,9 @@ def biases_of(layer: Layer) -> int:
     return layer.biases.size if isinstance(layer, Convolution | Depthwise | Dense) else 0
 
 
-def head_tables(network: Network, head: tuple[int, ...]) -> str:
-    """C tables of the head's steps and sites."""
-    sites = "".join(_site(network.layers[step]) for step in head)
+def head_tables(network: Network, head: tuple[int, ...], folds: bool) -> str:
+    """C tables of the head's steps and sites; `folds`: biases of convolutions hold the zero point's part."""
+    sites = "".join(_site(network.layers[step], folds) for step in head)
     steps = ", ".join(map(str, head))
     return (
         f"\nconst int32_t acula_head_steps[ACULA_HEAD_LAYERS] = {{{steps}}};\n\n"
@@ -49,7 +49,7 @@ def _is_offset(layer: Layer) -> bool:
     return isinstance(layer, Addition) and not isinstance(layer.other, Value)
 
 
-def _site(layer: Layer) -> str:
+def _site(layer: Layer, folds: bool) -> str:
     shape = _shape(layer)
     grids = [
         word
@@ -57,16 +57,14 @@ def _site(layer: Layer) -> str:
         for word in (struct.unpack("<I", struct.pack("<f", grid.scale))[0], _unsigned(grid.zero_point))
     ]
     clamp = [_unsigned(bound) for bound in layer.scaling.clamp]
-    words = [_kind(layer), *shape, *[1] * (_DIMENSIONS - len(shape))]
+    # Rows that are filled up to whole words can not be read from a head in place.
+    padded = folds and isinstance(layer, Convolution) and row_bytes(layer) != layer.weights[0].size
+    kind = 0 if padded else _KINDS[type(layer)]
+    words = [kind, *shape, *[1] * (_DIMENSIONS - len(shape))]
     channels = 1 if isinstance(layer, Addition) else biases_of(layer)
+    folded = int(folds or isinstance(layer, Dense))
     first, second = (", ".join(f"{word}u" for word in part) for part in (words, grids + clamp))
-    return f"    {{{{{first}}}, {{{second}}}, {channels}, {prod(shape)}, {biases_of(layer)}}},\n"
-
-
-def _kind(layer: Layer) -> int:
-    """Rows that are filled up to whole words can not be read from a head in place."""
-    padded = isinstance(layer, Convolution) and layer.weights[0].size % _WORD
-    return 0 if padded else _KINDS[type(layer)]
+    return f"    {{{{{first}}}, {{{second}}}, {channels}, {prod(shape)}, {biases_of(layer)}, {folded}}},\n"
 
 
 def _shape(layer: Layer) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.errors import GateError, ToolError
-from targets.stethoscope.cores import CFLAGS
+from targets.stethoscope.cores import CFLAGS, HOST_CFLAGS, VENDORED
 from targets.stethoscope.hops import Hops
 from targets.stethoscope.library import Firmware, shipped_files
 from targets.stethoscope.network import Value
@@ -36,7 +36,7 @@ class Heard:
 
 
 def compile_probe(library: Path, folder: Path) -> Path:
-    """The shared object, in `folder`, of a library (folders include and src) and the probe.
+    """The shared object, in `folder`, of a library (folders include, src, cmsis_nn if there) and the probe.
 
     Raises ToolError without a compiler, GateError if it refuses the sources.
     """
@@ -44,9 +44,10 @@ def compile_probe(library: Path, folder: Path) -> Path:
         raise ToolError(f"{COMPILER} not found; run: {APT}")
     probe, out = folder / _PROBE, folder / "libacula.so"
     probe.write_text(shipped_files("probe")[_PROBE], encoding="utf-8")
-    includes = [f"-I{library / name}" for name in ("include", "src")]
-    sources = [*sorted((library / "src").glob("*.c")), probe]
-    command = [COMPILER, *CFLAGS, "-shared", "-fPIC", *includes, *map(str, sources), "-o", str(out)]
+    includes = [f"-I{library / name}" for name in ("include", "src", VENDORED)]
+    sources = [*(path for name in ("src", VENDORED) for path in sorted((library / name).glob("*.c"))), probe]
+    flags = [*CFLAGS, *HOST_CFLAGS, "-shared", "-fPIC", *includes]
+    command = [COMPILER, *flags, *map(str, sources), "-o", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-200:])

@@ -11,18 +11,23 @@ from numpy.typing import NDArray
 from acula_edge.contract import AudioContract
 from acula_edge.evidence.decisions import Decisions
 from targets.facts import Labels, label_rows
+from targets.stethoscope.back_end import BackEnd
 from targets.stethoscope.c_text import array, defines, quoted
+from targets.stethoscope.cores import VENDORED
 from targets.stethoscope.frontend import Tables, make_tables, radix_2_first
 from targets.stethoscope.hops import Hops, hops_of
+from targets.stethoscope.kernels import Kernels
 from targets.stethoscope.memory import MemoryPlan, plan_memory
 from targets.stethoscope.network import Grid, Mean, Network
-from targets.stethoscope.network_c import NetworkSource, network_source
+from targets.stethoscope.network_source import NetworkSource, network_source
 from targets.stethoscope.rules import limits_of, rules_c
+from targets.stethoscope.vendor import cmsis_files
 
 _ONE = 32768  # of a probability
 _HALVING = 2**20  # of an exponential
 _MOST_HALVINGS = 2**24 - 1  # 255 steps of them fit 32 bits
 _PUBLIC = ("acula.h", "acula_config.h", "acula_frontend.h", "acula_kernels.h")
+_WINDOWS = ("acula_convolution.c", "acula_depthwise.c", "acula_windows.h")  # our convolutions
 
 Defines = tuple[tuple[str, object], ...]
 
@@ -43,6 +48,7 @@ class Excerpt:
 class Firmware:
     """What is generated from: the network and its hops, the plan, the front end, what the outputs mean."""
 
+    back_end: BackEnd
     network: Network
     hops: Hops
     plan: MemoryPlan
@@ -61,20 +67,27 @@ def make_firmware(
     decisions: Decisions,
     version: str,
     hops: Hops | None = None,
+    kernels: Kernels | None = None,
 ) -> Firmware:
-    """Plan and generate; hop by hop where the network allows it, or as `hops` says.
+    """Plan and generate: hop by hop where the network allows it, or as `hops` says; for `kernels`, else ours.
 
     Raises ArtifactError for a network that the kernels can not hold.
     """
     hops = hops or hops_of(network)
-    plan = plan_memory(hops)
+    kernels = kernels or Kernels()
+    plan = plan_memory(hops, kernels)
     tables = make_tables(contract, network.features.grid)
-    source = network_source(hops, plan)
-    return Firmware(network, hops, plan, source, contract, tables, labels, decisions, version)
+    source = network_source(hops, plan, kernels.back_end)
+    return Firmware(
+        kernels.back_end, network, hops, plan, source, contract, tables, labels, decisions, version
+    )
 
 
 def library_files(firmware: Firmware, excerpt: Excerpt) -> dict[str, str]:
-    """Text of each file by its path: headers under include/, everything else under src/."""
+    """Text of each file by its path: headers in include/, what is not ours in cmsis_nn/, all else in src/.
+
+    Raises ToolError if a back end's sources are not installed.
+    """
     generated = {
         "acula_config.h": _config(firmware, excerpt),
         "acula_network.c": firmware.source.text,
@@ -84,7 +97,12 @@ def library_files(firmware: Firmware, excerpt: Excerpt) -> dict[str, str]:
         "acula_golden.c": _golden(excerpt),
     }
     texts = {**shipped_files("c"), **generated}
-    return {f"{'include' if name in _PUBLIC else 'src'}/{name}": text for name, text in sorted(texts.items())}
+    vendored: dict[str, str] = {}
+    if firmware.back_end is BackEnd.CMSIS_NN:
+        texts = {name: text for name, text in texts.items() if name not in _WINDOWS} | shipped_files("cmsis")
+        vendored = {f"{VENDORED}/{name}": text for name, text in sorted(cmsis_files().items())}
+    ours = {f"{'include' if name in _PUBLIC else 'src'}/{name}": text for name, text in sorted(texts.items())}
+    return ours | vendored
 
 
 def shipped_files(folder_name: str) -> dict[str, str]:
@@ -154,8 +172,10 @@ def _grid(name: str, grid: Grid) -> Defines:
 
 def _tables(tables: Tables) -> str:
     bands = "".join(
-        f"    {{{first}u, {count}u}},\n"
-        for first, count in zip(tables.band_first, tables.band_count, strict=True)
+        f"    {{{first}u, {count}u, {end - count}u}},\n"
+        for first, count, end in zip(
+            tables.band_first, tables.band_count, np.cumsum(tables.band_count), strict=True
+        )
     )
     parts = (
         '#include "acula_tables.h"\n',

@@ -249,6 +249,9 @@ class _Lowering:
         tensor = self._tensor(self._operator.inputs[place])
         if tensor.data is None or tensor.dtype != np.int8 or tensor.zero_points.any():
             self._refuse("does not have constant, symmetric INT8 weights")
+        assert tensor.data is not None
+        if tensor.data.min(initial=0) < -_QMAX:  # two products of 128 by -128 outgrow the kernels' 16 bits
+            self._refuse(f"has weights below {-_QMAX}")
         return tensor
 
     def _source(self, place: int) -> _Padded:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from targets.stethoscope.hops import Hops
+from targets.stethoscope.kernels import Kernels
 from targets.stethoscope.network import Network, Value, sources
-from targets.stethoscope.overlap import Overlap, overlap_of
+from targets.stethoscope.overlap import Overlap
 
 _ALIGNMENT = 4  # kernels load words of four numbers
 _TRIALS = 400
@@ -50,6 +51,11 @@ class MemoryPlan:
         place = next(place for place in self.places if place.value.name == value.name)
         return place.end - value.size_bytes
 
+    def scratch(self, step: int) -> int:
+        """Where the buffer of a layer begins; 0 for a layer without one."""
+        names = {place.value.name: place.offset for place in self.places}
+        return names.get(_scratch_name(step), 0)
+
     def to_json(self) -> dict[str, Any]:
         """As `memory.json`."""
         return {
@@ -74,14 +80,17 @@ class _Life:
     value: Value
     born: int
     last_read: int
+    apart: bool = False  # shares no byte, not even with what it follows
 
 
-def plan_memory(hops: Hops) -> MemoryPlan:
-    """A plan for the network of a hop; the same network gives the same plan."""
+def plan_memory(hops: Hops, kernels: Kernels) -> MemoryPlan:
+    """A plan for the network of a hop; the same network and kernels give the same plan."""
     network = hops.network
-    lives = _lives(hops)
-    overlaps = [overlap_of(layer) for layer in network.layers]
-    least = _least(lives, overlaps)
+    overlaps = [kernels.overlap(layer) for layer in network.layers]
+    scratch = [kernels.scratch_bytes(layer) for layer in network.layers]
+    values = _lives(hops)
+    least = _least(values, overlaps, scratch)
+    lives = [*values, *_scratch_lives(network, scratch)]
     best: list[int] = []
     best_bytes = 0
     for order in _orders(lives):
@@ -112,6 +121,18 @@ def _lives(hops: Hops) -> list[_Life]:
         always = _Life(joined, _FRONT_END, len(network.layers))
         lives.append(always if past else _Life(value, step, last.get(value.name, step)))
     return lives
+
+
+def _scratch_lives(network: Network, scratch: Sequence[int]) -> Iterator[_Life]:
+    """The buffers, each for one step."""
+    for step, (layer, size) in enumerate(zip(network.layers, scratch, strict=True)):
+        if size:
+            value = Value(_scratch_name(step), (1, 1, size), layer.source.grid)
+            yield _Life(value, step, step, apart=True)
+
+
+def _scratch_name(step: int) -> str:
+    return f"scratch_{step}"
 
 
 def _orders(lives: Sequence[_Life]) -> Iterator[list[int]]:
@@ -154,6 +175,8 @@ def _together(one: _Life, other: _Life) -> bool:
 def _forbidden(life: _Life, other: _Life, offset: int, overlaps: Sequence[Overlap]) -> tuple[int, int]:
     """Open interval of offsets that `life` may not have while `other` lies at `offset`."""
     size, others = life.value.size_bytes, other.value.size_bytes
+    if life.apart or other.apart:
+        return offset - size, offset + others
     if other.born == life.last_read:  # `other` is the result of the last layer that reads `life`
         allowed = overlaps[other.born]
         return offset - min(allowed.above, size), offset + min(allowed.below, others)
@@ -163,7 +186,7 @@ def _forbidden(life: _Life, other: _Life, offset: int, overlaps: Sequence[Overla
     return offset - size, offset + others
 
 
-def _least(lives: Sequence[_Life], overlaps: Sequence[Overlap]) -> int:
+def _least(lives: Sequence[_Life], overlaps: Sequence[Overlap], scratch: Sequence[int]) -> int:
     """No plan can be smaller: what one layer needs, whatever stands elsewhere."""
     needs = [lives[0].value.size_bytes]
     for step, overlap in enumerate(overlaps):
@@ -171,7 +194,7 @@ def _least(lives: Sequence[_Life], overlaps: Sequence[Overlap]) -> int:
         others = (*lives[: step + 1], *lives[step + 2 :])
         alive = [life for life in others if life.born < step <= life.last_read]
         dying = [life.value.size_bytes for life in alive if life.last_read == step]
-        waiting = sum(life.value.size_bytes for life in alive if life.last_read > step)
+        waiting = scratch[step] + sum(life.value.size_bytes for life in alive if life.last_read > step)
         if len(dying) != 1:
             needs.append(waiting + max(result, sum(dying)))
             continue

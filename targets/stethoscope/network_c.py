@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from acula_edge.errors import ArtifactError
 from targets.stethoscope.c_text import array, struct
-from targets.stethoscope.head import biases_of, head_of, head_tables
+from targets.stethoscope.head import head_of, head_tables
 from targets.stethoscope.hops import Hops
 from targets.stethoscope.memory import MemoryPlan
 from targets.stethoscope.network import (
@@ -25,38 +24,18 @@ from targets.stethoscope.network import (
     Scaling,
     Value,
 )
+from targets.stethoscope.overlap import PATCHES_BYTES, block_of, direct, row_bytes
 
-MAX_SIDE, MAX_PATCH_BYTES = 5, 64  # of acula_kernels.h
-_WORD = 4
+MAX_SIDE = 5  # of acula_kernels.h
 _MOST_SUM = 2**30  # the kernels double a sum
 
 
-@dataclass(frozen=True)
-class NetworkSource:
-    """The file, and what the rest of the library must know of it.
+class Writer:
+    """Writes the file for our own kernels. Raises ArtifactError for a layer that they can not hold."""
 
-    `head` are the steps whose weights a device may replace; `head_biases` the channels of those with biases;
-    `weights_crc` is the CRC-32 of all constants in the order of the file's table.
-    """
+    _include = "acula_kernels.h"
+    _folds = True  # the biases of convolutions hold what the input's zero point adds
 
-    text: str
-    head: tuple[int, ...]
-    head_biases: int
-    weights_crc: int
-    constant_bytes: int
-
-
-def network_source(hops: Hops, plan: MemoryPlan) -> NetworkSource:
-    """Generate. Raises ArtifactError for a layer that the kernels can not hold."""
-    network = hops.network
-    writer = _Writer(hops, plan)
-    text = writer.text()
-    head = head_of(network)
-    biases = sum(biases_of(network.layers[step]) for step in head)
-    return NetworkSource(text, head, biases, writer.crc, writer.constant_bytes)
-
-
-class _Writer:
     def __init__(self, hops: Hops, plan: MemoryPlan) -> None:
         self._hops, self._plan = hops, plan
         network = self._network = hops.network
@@ -72,11 +51,11 @@ class _Writer:
         for zero, channels in self._zeros.items():
             self._constant(_zeros_name(zero), np.full(channels, zero, np.int8))
         return (
-            '#include "acula_network.h"\n\n#include "acula_kernels.h"\n\n'
+            f'#include "acula_network.h"\n\n#include "{self._include}"\n\n'
             + "\n".join(self._parts)
             + self._table()
             + self._blob_table()
-            + head_tables(self._network, self._head)
+            + head_tables(self._network, self._head, self._folds)
             + self._pasts()
             + _STEP.format(cases="".join(steps))
         )
@@ -94,21 +73,19 @@ class _Writer:
         return f"    case {step}:\n        {call};\n        break;\n"
 
     def _convolution(self, step: int, layer: Convolution) -> str:
-        rows = layer.weights.reshape(layer.weights.shape[0], -1)
-        row_bytes = -(-rows.shape[1] // _WORD) * _WORD
-        window = layer.window
-        plain = (window.kernel, window.stride, window.before) == ((1, 1), (1, 1), (0, 0))
-        direct = plain and row_bytes == rows.shape[1]
-        if not direct and row_bytes > MAX_PATCH_BYTES:
-            _refuse(layer, f"reads {row_bytes} numbers at once, {MAX_PATCH_BYTES} at most")
-        padded = np.zeros((rows.shape[0], row_bytes), np.int8)
-        padded[:, : rows.shape[1]] = rows
-        self._weighted(step, layer, padded, np.abs(rows.astype(np.int64)).sum(1))
-        self._window(step, layer, row_bytes, direct)
+        """Lines of the kernel are filled up to whole words, so that a patch is gathered by words."""
+        if block_of(layer) == 0:
+            _refuse(layer, f"reads {row_bytes(layer)} numbers at once, {PATCHES_BYTES} at most")
+        outputs, height = layer.weights.shape[:2]
+        lines = layer.weights.reshape(outputs, height, -1)
+        padded = np.zeros((outputs, height, row_bytes(layer) // height), np.int8)
+        padded[:, :, : lines.shape[2]] = lines
+        self._weighted(step, layer, padded, layer.biases)
+        self._window(step, layer, row_bytes(layer), direct(layer))
         return f"acula_convolution(&shape_{step}, {self._weights(step)}, {self._ends(layer)})"
 
     def _depthwise(self, step: int, layer: Depthwise) -> str:
-        self._weighted(step, layer, layer.weights, np.abs(layer.weights.astype(np.int64)).sum((0, 1)))
+        self._weighted(step, layer, layer.weights, layer.biases)
         self._window(step, layer, 0, False)
         zero = layer.source.grid.zero_point
         self._zeros[zero] = max(self._zeros.get(zero, 0), layer.source.shape[2])
@@ -117,7 +94,7 @@ class _Writer:
         )
 
     def _dense(self, step: int, layer: Dense) -> str:
-        self._weighted(step, layer, layer.weights, np.abs(layer.weights.astype(np.int64)).sum(1))
+        self._weighted(step, layer, layer.weights, layer.biases)
         outputs, inputs = layer.weights.shape
         self._shape("acula_dense_t", step, layer, inputs=inputs, outputs=outputs, **_result(layer))
         return f"acula_dense(&shape_{step}, {self._weights(step)}, {self._ends(layer)})"
@@ -154,18 +131,19 @@ class _Writer:
         step: int,
         layer: Convolution | Depthwise | Dense,
         stored: NDArray[np.int8],
-        sizes: NDArray[np.int64],
+        biases: NDArray[np.int32],
     ) -> None:
         """Weights, biases and factors; a sum may not outgrow what the kernels can double."""
+        sizes = np.abs(layer.weights.astype(np.int64)).sum(inputs_of(layer))
         most = np.abs(layer.biases.astype(np.int64)) + 128 * sizes
         if (most << np.maximum(layer.scaling.shifts, 0)).max() >= _MOST_SUM:
             _refuse(layer, "may sum up to more than 30 bits")
         self._title(step, layer)
         self._constant(f"weights_{step}", stored)
-        self._constant(f"biases_{step}", layer.biases)
+        self._constant(f"biases_{step}", biases)
         self._scaling(step, layer.scaling)
 
-    def _window(self, step: int, layer: Convolution | Depthwise, row_bytes: int, direct: bool) -> None:
+    def _window(self, step: int, layer: Convolution | Depthwise, row: int, direct: bool) -> None:
         (in_height, in_width, in_channels), window = layer.source.shape, layer.window
         if max(window.kernel) > MAX_SIDE:
             _refuse(layer, f"has a kernel of {max(window.kernel)}, {MAX_SIDE} at most")
@@ -183,9 +161,11 @@ class _Writer:
             "stride_width": window.stride[1],
             "pad_height": window.before[0],
             "pad_width": window.before[1],
-            "row_bytes": row_bytes,
+            "row_bytes": row,
+            "line_bytes": row // window.kernel[0],
             "in_zero": layer.source.grid.zero_point,
             **_result(layer),
+            "block": block_of(layer),
             "direct": direct,
             "backwards": self._plan.backwards[step],
         }
@@ -266,6 +246,11 @@ def _row(step: int, layer: Layer) -> str:
         constant = "0" if isinstance(layer.other, Value) else f"weights_{step}"
         return f"    {{{constant}, 0, {factors}, {layer.other_zero_point}}},\n"
     return f"    {{weights_{step}, biases_{step}, {factors}, 0}},\n"
+
+
+def inputs_of(layer: Convolution | Depthwise | Dense) -> tuple[int, ...]:
+    """The axes of the weights that a sum runs over."""
+    return (0, 1) if isinstance(layer, Depthwise) else tuple(range(1, layer.weights.ndim))
 
 
 def _result(layer: Layer) -> dict[str, int]:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from acula_edge.artifact import Artifact
+from acula_edge.contract import AudioContract
 from targets.stethoscope.bundle import MODEL
 from targets.stethoscope.cores import Core
-from targets.stethoscope.emulator import Findings, Size, build_test, run_test, size_of
+from targets.stethoscope.cycles import CLOCK_HZ, LABEL, Estimate, estimate
+from targets.stethoscope.emulator import Findings, build_test, run_test
 from targets.stethoscope.lowering import read_network
+from targets.stethoscope.toolchain import Size, size_of
 from targets.table import TARGETS
 
 NETWORK = "src/acula_network.c"
@@ -19,13 +22,17 @@ NETWORK = "src/acula_network.c"
 
 @dataclass(frozen=True)
 class FirmwareCheck:
-    """Findings on the board, sizes of the library, and the network's layers with their work."""
+    """Findings on the board, sizes of the library, and the network's layers with their work.
+
+    `estimate`: time on a real core, None where nothing is known of it.
+    """
 
     core: Core
     findings: Findings
     size: Size
     layers: tuple[str, ...]
     macs: tuple[int, ...]
+    estimate: Estimate | None
 
     @property
     def passed(self) -> bool:
@@ -46,6 +53,7 @@ class FirmwareCheck:
             "board": f"{self.core.machine} (emulated)",
             "passed": self.passed,
             "network_instructions": self.findings.network_instructions,
+            "estimate": None if self.estimate is None else {"label": LABEL, **asdict(self.estimate)},
             **asdict(self.size),
             **found,
         }
@@ -57,8 +65,8 @@ def core_of(bundle: Artifact) -> Core | None:
     return target.core if target and bundle.has(NETWORK) else None
 
 
-def verify_firmware(bundle: Artifact, core: Core) -> FirmwareCheck:
-    """Compile the library in `bundle`, and run its golden clips on the board.
+def verify_firmware(bundle: Artifact, core: Core, clock_hz: float = CLOCK_HZ) -> FirmwareCheck:
+    """Compile the library in `bundle`, and run its golden clips on the board; estimate its time at a clock.
 
     Raises ToolError if a tool is missing, GateError if the sources do not compile or the test breaks off.
     """
@@ -67,10 +75,13 @@ def verify_firmware(bundle: Artifact, core: Core) -> FirmwareCheck:
         built = Path(folder)
         elf = build_test(bundle.path.resolve(), core, built)
         findings = run_test(elf, core, bundle.path / "test")
+        hop_seconds = AudioContract.of(bundle.manifest.contract).clip_seconds / max(1, findings.hops)
+        once = findings.front_end_instructions + findings.network_instructions
         return FirmwareCheck(
             core=core,
             findings=findings,
             size=size_of(built),
             layers=tuple(layer.name for layer in network.layers),
             macs=tuple(layer.macs for layer in network.layers),
+            estimate=estimate(core.name, once, hop_seconds, clock_hz),
         )

@@ -18,9 +18,11 @@ from acula_edge.frontend import log_mel
 from acula_edge.runtime.divert import divert_output
 from acula_edge.runtime.hop import Difference, Hop
 from targets.facts import Labels
+from targets.stethoscope.back_end import BackEnd
 from targets.stethoscope.bundle import MODEL
 from targets.stethoscope.frontend import features
 from targets.stethoscope.host import Heard, Steps, compile_probe, hear
+from targets.stethoscope.kernels import Kernels
 from targets.stethoscope.library import Excerpt, Firmware, library_files, make_firmware
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.network import Addition, Layer, Network, Value
@@ -51,7 +53,11 @@ def _firmware(bundle: Artifact) -> Firmware:
     contract = AudioContract.of(bundle.manifest.contract)
     labels = Labels.model_validate(bundle.read_json("labels.json"))
     decisions = Decisions.model_validate(bundle.read_json("thresholds.json"))
-    return make_firmware(read_network(bundle.file(MODEL)), contract, labels, decisions, __version__)
+    core = core_of(bundle)
+    back_end = BackEnd(bundle.manifest.config.get("back_end", BackEnd.OWN))
+    kernels = Kernels(back_end, core is not None and core.helium)
+    network = read_network(bundle.file(MODEL))
+    return make_firmware(network, contract, labels, decisions, __version__, kernels=kernels)
 
 
 def _written(firmware: Firmware, folder: Path) -> Path:

@@ -95,22 +95,24 @@ static bool fold(const acula_site_t *site, const acula_weights_t *weights, const
     for (int32_t channel = 0; channel < channels; ++channel) {
         int64_t sum = 0;
         int64_t most = 0;
+        bool narrow = true; /* as TFLite's weights are; the kernels rely on it */
         for (int32_t i = 0; i < size; ++i) {
             const int32_t at = by_columns ? ((i * channels) + channel) : ((channel * size) + i);
             const int32_t weight = weights->weights[at];
+            narrow = narrow && (weight > INT8_MIN);
             sum += weight;
             most += (weight < 0) ? -weight : weight;
         }
-        const int64_t whole = ((given == NULL) ? 0 : (int64_t)given[channel]) -
-                              ((int64_t)(int32_t)site->grids_and_clamp[1] * sum);
+        const int64_t own = (given == NULL) ? 0 : (int64_t)given[channel];
+        const int64_t whole = own - ((int64_t)(int32_t)site->grids_and_clamp[1] * sum);
         const int64_t largest = ((whole < 0) ? -whole : whole) + (128 * most);
         const int32_t shift = weights->shifts[channel];
-        if ((shift < -31) || (shift > 29) || (weights->multipliers[channel] < 0) ||
+        if (!narrow || (shift < -31) || (shift > 29) || (weights->multipliers[channel] < 0) ||
             (largest >= ((int64_t)MOST_SUM >> ((shift > 0) ? shift : 0)))) {
             return false;
         }
         if (biases != NULL) {
-            biases[channel] = (int32_t)whole;
+            biases[channel] = (int32_t)(site->folded ? whole : own);
         }
     }
     return true;

@@ -1,7 +1,5 @@
 #include "acula_kernels.h"
 
-#include <string.h>
-
 #include "acula_scale.h"
 
 #if defined(ACULA_MVE)
@@ -12,214 +10,56 @@
 #include "acula_portable.h"
 #endif
 
-/* Bits that an addition works with more (TFLite, add.cc). */
-#define ADD_LEFT 20
-
-static void clamp_all(const acula_window_t *shape, int32_t count, int8_t *made)
+#if !defined(ACULA_MVE)
+/* sums of each channel over all pixels, added to what they were. */
+static void acula_sum_pixels(const acula_mean_t *shape, const int8_t *given, int32_t *sums)
 {
-    if ((shape->low > INT8_MIN) || (shape->high < INT8_MAX)) {
-        for (int32_t i = 0; i < count; ++i) {
-            made[i] = acula_clamp(made[i], shape->low, shape->high);
+    for (int32_t channel = 0; channel < shape->channels; ++channel) {
+        const int8_t *pixel = given + channel;
+        int32_t sum = sums[channel] - (shape->pixels * shape->in_zero);
+        for (int32_t i = 0; i < shape->pixels; ++i) {
+            sum += (int32_t)*pixel;
+            pixel += shape->channels;
         }
+        sums[channel] = sum;
     }
 }
 
-static void copy(const int8_t *from, int32_t count, int8_t *to)
+/* Sums by one factor, to INT8. */
+static void acula_scale_all(const int32_t *sums, int32_t count, int32_t multiplier, int32_t shift, int32_t zero,
+                            int8_t *made)
 {
     for (int32_t i = 0; i < count; ++i) {
-        to[i] = from[i];
+        made[i] = (int8_t)acula_saturate(acula_scale(sums[i], multiplier, shift) + zero);
     }
 }
 
-/* Where the rows of the kernel begin for one row of the output; null: above or below the map. */
-typedef struct {
-    int32_t first; /* pixel of that row */
-    const int8_t *lines[ACULA_MAX_SIDE];
-} lines_t;
-
-static void find_lines(const acula_window_t *shape, const int8_t *given, int32_t pixel, lines_t *lines)
+/* How many numbers were added already: none. */
+static inline int32_t acula_add_vectors(const acula_add_t *shape, const acula_weights_t *weights,
+                                        const int8_t *first, const int8_t *second, int8_t *made)
 {
-    const int32_t row = pixel / shape->out_width;
-    lines->first = row * shape->out_width;
-    for (int32_t i = 0; i < shape->kernel_height; ++i) {
-        const int32_t y = (row * shape->stride_height) - shape->pad_height + i;
-        const bool inside = (y >= 0) && (y < shape->in_height);
-        lines->lines[i] = inside ? (given + (y * shape->in_width * shape->in_channels)) : NULL;
-    }
+    (void)shape;
+    (void)weights;
+    (void)first;
+    (void)second;
+    (void)made;
+    return 0;
 }
-
-/* One kernel row of a patch, where a part of it lies outside the map: there is zero. */
-static void gather_edge(const acula_window_t *shape, const int8_t *line, int32_t x, int8_t *patch)
-{
-    const int32_t channels = shape->in_channels;
-    for (int32_t column = x; column < x + shape->kernel_width; ++column) {
-        if ((column < 0) || (column >= shape->in_width)) {
-            (void)memset(patch, shape->in_zero, (size_t)channels);
-        } else {
-            copy(line + (column * channels), channels, patch);
-        }
-        patch += channels;
-    }
-}
-
-static void gather(const acula_window_t *shape, const lines_t *lines, int32_t pixel, int8_t *patch)
-{
-    const int32_t x = ((pixel - lines->first) * shape->stride_width) - shape->pad_width;
-    const int32_t bytes = shape->kernel_width * shape->in_channels;
-    const bool inside = (x >= 0) && (x + shape->kernel_width <= shape->in_width);
-    for (int32_t i = 0; i < shape->kernel_height; ++i) {
-        const int8_t *line = lines->lines[i];
-        if (line == NULL) {
-            (void)memset(patch, shape->in_zero, (size_t)bytes);
-        } else if (inside) {
-            copy(line + (x * shape->in_channels), bytes, patch);
-        } else {
-            gather_edge(shape, line, x, patch);
-        }
-        patch += bytes;
-    }
-}
-
-/* The rows of `count` pixels, one after the other. */
-static const int8_t *rows_at(const acula_window_t *shape, const int8_t *given, int32_t first, int32_t count,
-                             lines_t *lines, int8_t *patches)
-{
-    if (shape->direct) {
-        return given + (first * shape->in_channels);
-    }
-    for (int32_t i = 0; i < count; ++i) {
-        const int32_t pixel = first + i;
-        if ((pixel < lines->first) || (pixel >= lines->first + shape->out_width)) {
-            find_lines(shape, given, pixel, lines);
-        }
-        gather(shape, lines, pixel, patches + (i * shape->row_bytes));
-    }
-    return patches;
-}
-
-/* Channels from `channel` on of one pixel. */
-static void one_pixel(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x,
-                      int32_t channel, int8_t *y)
-{
-    for (int32_t c = channel; c < shape->out_channels; ++c) {
-        const int8_t *w = weights->weights + (c * shape->row_bytes);
-        int32_t sum = weights->biases[c];
-        for (int32_t k = 0; k < shape->row_bytes; ++k) {
-            sum += (int32_t)x[k] * (int32_t)w[k];
-        }
-        y[c] = (int8_t)acula_saturate(acula_scale(sum, weights->multipliers[c], weights->shifts[c]) + shape->out_zero);
-    }
-}
-
-void acula_convolution(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *given,
-                       int8_t *made)
-{
-    int8_t patches[2 * ACULA_MAX_PATCH];
-    lines_t lines;
-    (void)memset(patches, 0, sizeof patches);
-    find_lines(shape, given, 0, &lines);
-    const int32_t channels = shape->out_channels;
-    const int32_t together = (int32_t)((uint32_t)channels & ~(ACULA_TOGETHER - 1u));
-    const int32_t pixels = shape->out_height * shape->out_width;
-    const int32_t blocks = (pixels + 1) / 2;
-    for (int32_t i = 0; i < blocks; ++i) {
-        const int32_t first = 2 * (shape->backwards ? (blocks - 1 - i) : i);
-        const int32_t count = (first + 1 < pixels) ? 2 : 1;
-        const int8_t *x = rows_at(shape, given, first, count, &lines, patches);
-        int8_t *y = made + (first * channels);
-        if (count == 2) {
-            acula_rows(shape, weights, x, y);
-            one_pixel(shape, weights, x + shape->row_bytes, together, y + channels);
-        }
-        one_pixel(shape, weights, x, (count == 2) ? together : 0, y);
-        clamp_all(shape, count * channels, y);
-    }
-}
-
-/* Where each number of the kernel finds its pixel; outside the map that is `zeros`. */
-static void find_taps(const acula_window_t *shape, const int8_t *zeros, const int8_t *given, int32_t y,
-                      int32_t x, const int8_t **taps)
-{
-    const int32_t channels = shape->in_channels;
-    const int32_t last = x + shape->kernel_width;
-    const bool inside = (x >= 0) && (last <= shape->in_width);
-    const int8_t **tap = taps;
-    for (int32_t row = y; row < y + shape->kernel_height; ++row) {
-        const bool known = (row >= 0) && (row < shape->in_height);
-        const int8_t *pixel = given + (((row * shape->in_width) + x) * channels);
-        for (int32_t column = x; column < last; ++column) {
-            *tap = pixel;
-            if (!known || (!inside && ((column < 0) || (column >= shape->in_width)))) {
-                *tap = zeros;
-            }
-            pixel += channels;
-            ++tap;
-        }
-    }
-}
-
-/* The same one pixel to the right, where all stays inside. */
-static void move_taps(int32_t count, int32_t bytes, const int8_t **taps)
-{
-    for (int32_t i = 0; i < count; ++i) {
-        taps[i] += bytes;
-    }
-}
-
-/* Whether a kernel at (y, x) lies inside the map. */
-static bool lies_inside(const acula_window_t *shape, int32_t y, int32_t x)
-{
-    return (y >= 0) && (y + shape->kernel_height <= shape->in_height) && (x >= 0) &&
-           (x + shape->kernel_width <= shape->in_width);
-}
-
-static void depthwise_row(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *zeros,
-                          const int8_t *given, int32_t row, int8_t *made)
-{
-    const int8_t *taps[ACULA_MAX_TAPS];
-    const int32_t count = shape->kernel_height * shape->kernel_width;
-    const int32_t direction = shape->backwards ? -1 : 1;
-    const int32_t step = direction * shape->stride_width;
-    const int32_t y = (row * shape->stride_height) - shape->pad_height;
-    int32_t column = shape->backwards ? (shape->out_width - 1) : 0;
-    int32_t x = (column * shape->stride_width) - shape->pad_width;
-    bool was_inside = false;
-    for (int32_t i = 0; i < shape->out_width; ++i) {
-        const bool inside = lies_inside(shape, y, x);
-        if (inside && was_inside) {
-            move_taps(count, step * shape->in_channels, taps);
-        } else {
-            find_taps(shape, zeros, given, y, x, taps);
-        }
-        was_inside = inside;
-        int8_t *out = made + (((row * shape->out_width) + column) * shape->out_channels);
-        acula_channels(shape, weights, taps, out);
-        clamp_all(shape, shape->out_channels, out);
-        column += direction;
-        x += step;
-    }
-}
-
-void acula_depthwise(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *zeros,
-                     const int8_t *given, int8_t *made)
-{
-    for (int32_t i = 0; i < shape->out_height; ++i) {
-        const int32_t row = shape->backwards ? (shape->out_height - 1 - i) : i;
-        depthwise_row(shape, weights, zeros, given, row, made);
-    }
-}
+#endif
 
 void acula_dense(const acula_dense_t *shape, const acula_weights_t *weights, const int8_t *given, int8_t *made)
 {
-    const int8_t *w = weights->weights;
-    for (int32_t output = 0; output < shape->outputs; ++output) {
-        int32_t sum = weights->biases[output];
-        for (int32_t input = 0; input < shape->inputs; ++input) {
-            sum += (int32_t)given[input] * (int32_t)w[input];
+    int32_t sums[ACULA_DOTS];
+    for (int32_t first = 0; first < shape->outputs; first += ACULA_DOTS) {
+        const int32_t left = shape->outputs - first;
+        const int32_t count = (left < ACULA_DOTS) ? left : ACULA_DOTS;
+        acula_dots(given, weights->weights + (first * shape->inputs), shape->inputs, count, sums);
+        for (int32_t i = 0; i < count; ++i) {
+            const int32_t output = first + i;
+            const int32_t sum = sums[i] + weights->biases[output];
+            const int32_t steps = acula_scale_once(sum, weights->multipliers[output], weights->shifts[output]);
+            made[output] = acula_clamp(steps + shape->out_zero, shape->low, shape->high);
         }
-        const int32_t steps = acula_scale_once(sum, weights->multipliers[output], weights->shifts[output]);
-        made[output] = acula_clamp(steps + shape->out_zero, shape->low, shape->high);
-        w += shape->inputs;
     }
 }
 
@@ -240,17 +80,8 @@ void acula_mean(const acula_mean_t *shape, int32_t hops, int32_t *sums, const in
     const int32_t most = 31 + shape->shift;
     const int32_t bits = (log_2(count) < most) ? log_2(count) : most;
     const int32_t multiplier = (int32_t)(((int64_t)shape->multiplier * ((int64_t)1 << bits)) / count);
-    for (int32_t channel = 0; channel < shape->channels; ++channel) {
-        const int8_t *pixel = given + channel;
-        int32_t sum = sums[channel];
-        for (int32_t i = 0; i < shape->pixels; ++i) {
-            sum += (int32_t)*pixel - shape->in_zero;
-            pixel += shape->channels;
-        }
-        sums[channel] = sum;
-        const int32_t steps = acula_scale(sum, multiplier, shape->shift - bits) + shape->out_zero;
-        made[channel] = (int8_t)acula_saturate(steps);
-    }
+    acula_sum_pixels(shape, given, sums);
+    acula_scale_all(sums, shape->channels, multiplier, shape->shift - bits, shape->out_zero, made);
 }
 
 void acula_add(const acula_add_t *shape, const acula_weights_t *weights, const int8_t *first,
@@ -258,9 +89,9 @@ void acula_add(const acula_add_t *shape, const acula_weights_t *weights, const i
 {
     const int32_t *multipliers = weights->multipliers;
     const int32_t *shifts = weights->shifts;
-    for (int32_t i = 0; i < shape->count; ++i) {
-        const int32_t a = ((int32_t)first[i] - shape->first_zero) * (1 << ADD_LEFT);
-        const int32_t b = ((int32_t)second[i] - weights->zero) * (1 << ADD_LEFT);
+    for (int32_t i = acula_add_vectors(shape, weights, first, second, made); i < shape->count; ++i) {
+        const int32_t a = ((int32_t)first[i] - shape->first_zero) * (1 << ACULA_ADD_LEFT);
+        const int32_t b = ((int32_t)second[i] - weights->zero) * (1 << ACULA_ADD_LEFT);
         const int32_t sum =
             acula_scale(a, multipliers[0], shifts[0]) + acula_scale(b, multipliers[1], shifts[1]);
         const int32_t steps = acula_scale(sum, multipliers[2], shifts[2]);

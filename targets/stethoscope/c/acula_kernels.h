@@ -14,8 +14,10 @@
 /* Rows and columns of a kernel at most. */
 #define ACULA_MAX_SIDE 5
 #define ACULA_MAX_TAPS (ACULA_MAX_SIDE * ACULA_MAX_SIDE)
-/* Bytes of a patch that is gathered for a convolution wider than one pixel. */
-#define ACULA_MAX_PATCH 64
+/* Bits that an addition works with more (TFLite, add.cc). */
+#define ACULA_ADD_LEFT 20
+/* Bytes of the patches that are gathered at once for a convolution wider than one pixel. */
+#define ACULA_PATCHES 128
 
 typedef struct {
     const int8_t *weights;
@@ -38,12 +40,14 @@ typedef struct {
     int32_t stride_width;
     int32_t pad_height;
     int32_t pad_width;
-    int32_t row_bytes; /* of one output channel's weights, a multiple of 4 */
+    int32_t row_bytes;  /* of one output channel's weights */
+    int32_t line_bytes; /* of one kernel row in it, a multiple of 4 */
     int32_t in_zero;
     int32_t out_zero;
     int32_t low;
     int32_t high;
-    bool direct; /* a pixel of the input is the patch itself */
+    int32_t block; /* pixels that are read before any of them is written */
+    bool direct;   /* a pixel of the input is the patch itself */
     bool backwards;
 } acula_window_t;
 
@@ -72,7 +76,7 @@ typedef struct {
     int32_t high;
 } acula_add_t;
 
-/* weights (out_channels, row_bytes): kernel rows, kernel columns, input channels, then zeros. */
+/* weights (out_channels, kernel rows, line_bytes): kernel columns, input channels, then zeros. */
 void acula_convolution(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *given,
                        int8_t *made);
 

@@ -2,193 +2,220 @@
 #ifndef ACULA_MVE_H
 #define ACULA_MVE_H
 
-#include <arm_mve.h>
-
 #include "acula_kernels.h"
-#include "acula_scale.h"
-
-#define LANES 4
-#define BYTES 16
+#include "acula_mve_lanes.h"
 
 /* Channels that acula_rows computes at once: it leaves a rest of them. */
 #define ACULA_TOGETHER 4u
 
-/* Four sums by the factors of their channels. Halves go away from zero: one less below zero, where there is a
- * shift to the right. */
-static inline int32x4_t acula_scaled(int32x4_t sums, int32x4_t multipliers, int32x4_t shifts)
+/* Sums that acula_dots makes at once. */
+#define ACULA_DOTS 4
+
+/* Ways of computing two pixels: rows of more than a vector or not, and plain rounding or any. */
+typedef enum { ACULA_ANY, ACULA_PLAIN, ACULA_SHORT, ACULA_SHORT_PLAIN } acula_way_t;
+
+static inline acula_way_t acula_way(const acula_window_t *shape, bool plain)
 {
-    const int32x4_t right = vminq_s32(shifts, vdupq_n_s32(0));
-    int32x4_t x = vqrdmulhq_s32(vshlq_s32(sums, vmaxq_s32(shifts, vdupq_n_s32(0))), multipliers);
-    x = vaddq_s32(x, vshrq_n_s32(vandq_s32(x, right), 31));
-    return vrshlq_s32(x, right);
+    if (shape->row_bytes > SIXTEEN) {
+        return plain ? ACULA_PLAIN : ACULA_ANY;
+    }
+    return plain ? ACULA_SHORT_PLAIN : ACULA_SHORT;
 }
 
-/* Four sums to INT8; only the lanes of `used` are written. */
-static inline void acula_finish(int32x4_t sums, int32x4_t multipliers, int32x4_t shifts, int32_t zero,
-                                mve_pred16_t used, int8_t *y)
+/* Four numbers as a vector. */
+ACULA_INLINE int32x4_t acula_vector(int32_t a, int32_t b, int32_t c, int32_t d)
 {
-    const int32x4_t x = vaddq_n_s32(acula_scaled(sums, multipliers, shifts), zero);
-    vstrbq_p_s32(y, vmaxq_s32(vminq_s32(x, vdupq_n_s32(INT8_MAX)), vdupq_n_s32(INT8_MIN)), used);
+    int32x4_t x;
+    __asm__("vmov %e[x], %[a], %[b]\n\tvmov %f[x], %[c], %[d]"
+            : [x] "=&w"(x)
+            : [a] "r"(a), [b] "r"(b), [c] "r"(c), [d] "r"(d));
+    return x;
 }
 
-/* Four channels of one pixel: rows of `size` bytes, one after the other. */
-static inline int32x4_t acula_products(const int8_t *x, const int8_t *w, int32_t size, const int32_t *biases)
+/* Products of one row with four rows of weights, `size` bytes each, one row after the other. */
+ACULA_INLINE int32x4_t acula_products(const int8_t *x, const int8_t *w, int32_t size)
 {
     const int8_t *w1 = w + size;
     const int8_t *w2 = w1 + size;
     const int8_t *w3 = w2 + size;
-    int32_t sum0 = biases[0];
-    int32_t sum1 = biases[1];
-    int32_t sum2 = biases[2];
-    int32_t sum3 = biases[3];
-    for (int32_t block = size / BYTES; block > 0; --block) {
-        const int8x16_t row = vldrbq_s8(x);
-        sum0 = vmladavaq_s8(sum0, row, vldrbq_s8(w));
-        sum1 = vmladavaq_s8(sum1, row, vldrbq_s8(w1));
-        sum2 = vmladavaq_s8(sum2, row, vldrbq_s8(w2));
-        sum3 = vmladavaq_s8(sum3, row, vldrbq_s8(w3));
-        x += BYTES;
-        w += BYTES;
-        w1 += BYTES;
-        w2 += BYTES;
-        w3 += BYTES;
-    }
-    const int32_t rest = size % BYTES;
-    if (rest > 0) {
-        const mve_pred16_t used = vctp8q((uint32_t)rest);
-        const int8x16_t row = vldrbq_z_s8(x, used);
-        sum0 = vmladavaq_s8(sum0, row, vldrbq_z_s8(w, used));
-        sum1 = vmladavaq_s8(sum1, row, vldrbq_z_s8(w1, used));
-        sum2 = vmladavaq_s8(sum2, row, vldrbq_z_s8(w2, used));
-        sum3 = vmladavaq_s8(sum3, row, vldrbq_z_s8(w3, used));
-    }
-    const int32x4_t sums = {sum0, sum1, sum2, sum3};
-    return sums;
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    __asm__("dlstp.8 lr, %[size]\n"
+            "1:\n\t"
+            "vldrb.8 q0, [%[x]], #16\n\t"
+            "vldrb.8 q1, [%[w]], #16\n\t"
+            "vmladava.s8 %[sum0], q0, q1\n\t"
+            "vldrb.8 q2, [%[w1]], #16\n\t"
+            "vmladava.s8 %[sum1], q0, q2\n\t"
+            "vldrb.8 q1, [%[w2]], #16\n\t"
+            "vmladava.s8 %[sum2], q0, q1\n\t"
+            "vldrb.8 q2, [%[w3]], #16\n\t"
+            "vmladava.s8 %[sum3], q0, q2\n\t"
+            "letp lr, 1b"
+            : [x] "+r"(x), [w] "+r"(w), [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3), [sum0] "+Te"(sum0),
+              [sum1] "+Te"(sum1), [sum2] "+Te"(sum2), [sum3] "+Te"(sum3)
+            : [size] "r"(size)
+            : "q0", "q1", "q2", "lr", "memory");
+    return acula_vector(sum0, sum1, sum2, sum3);
 }
 
-/* Four sums to INT8, all lanes. */
-static inline void acula_finish_all(int32x4_t sums, int32x4_t multipliers, int32x4_t shifts, int32_t zero,
-                                    int8_t *y)
+/* Products of one row with `count` rows of weights, four at most. */
+static void acula_dots(const int8_t *x, const int8_t *w, int32_t size, int32_t count, int32_t *sums)
 {
-    const int32x4_t x = vaddq_n_s32(acula_scaled(sums, multipliers, shifts), zero);
-    vstrbq_s32(y, vmaxq_s32(vminq_s32(x, vdupq_n_s32(INT8_MAX)), vdupq_n_s32(INT8_MIN)));
-}
-
-/* Two pixels whose rows are no longer than a vector, by as many channels as come in fours. Lanes behind a row
- * are zero in both factors. */
-__attribute__((noinline)) static void acula_short_rows(const acula_window_t *shape,
-                                                       const acula_weights_t *weights, const int8_t *x, int8_t *y)
-{
-    const int32_t size = shape->row_bytes;
-    const int32_t zero = shape->out_zero;
-    const int32_t channels = shape->out_channels;
-    const mve_pred16_t used = vctp8q((uint32_t)size);
-    const int8x16_t row = vldrbq_z_s8(x, used);
-    const int8x16_t other = vldrbq_z_s8(x + size, used);
-    const int8_t *w = weights->weights;
-    const int32_t *biases = weights->biases;
-    const int32_t *multipliers = weights->multipliers;
-    const int32_t *shifts = weights->shifts;
-    for (int32_t quad = channels / LANES; quad > 0; --quad) {
-        const int8x16_t w0 = vldrbq_z_s8(w, used);
-        const int8x16_t w1 = vldrbq_z_s8(w + size, used);
-        w += 2 * size;
-        const int8x16_t w2 = vldrbq_z_s8(w, used);
-        const int8x16_t w3 = vldrbq_z_s8(w + size, used);
-        w += 2 * size;
-        const int32x4_t bias = vldrwq_s32(biases);
-        const int32x4_t by = vldrwq_s32(multipliers);
-        const int32x4_t shift = vldrwq_s32(shifts);
-        const int32x4_t first = {vmladavq_s8(row, w0), vmladavq_s8(row, w1), vmladavq_s8(row, w2),
-                                 vmladavq_s8(row, w3)};
-        acula_finish_all(vaddq_s32(first, bias), by, shift, zero, y);
-        const int32x4_t second = {vmladavq_s8(other, w0), vmladavq_s8(other, w1), vmladavq_s8(other, w2),
-                                  vmladavq_s8(other, w3)};
-        acula_finish_all(vaddq_s32(second, bias), by, shift, zero, y + channels);
-        biases += LANES;
-        multipliers += LANES;
-        shifts += LANES;
-        y += LANES;
+    if (count == LANES) {
+        vstrwq_s32(sums, acula_products(x, w, size));
+        return;
+    }
+    for (int32_t i = 0; i < count; ++i) {
+        sums[i] = 0;
+        for (int32_t k = 0; k < size; ++k) {
+            sums[i] += (int32_t)x[k] * (int32_t)w[k];
+        }
+        w += size;
     }
 }
 
-/* Two pixels, their rows one after the other, by as many channels as come in fours. */
-__attribute__((noinline)) static void acula_long_rows(const acula_window_t *shape,
-                                                      const acula_weights_t *weights, const int8_t *x, int8_t *y)
+/* Pixels, their rows one after the other, by as many channels as come in fours. */
+ACULA_INLINE void acula_long_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x,
+                                  int32_t count, int8_t *y, bool plain)
 {
     const int32_t size = shape->row_bytes;
     const int32_t channels = shape->out_channels;
     const int32_t zero = shape->out_zero;
     const int8_t *w = weights->weights;
     for (int32_t c = 0; c + LANES <= channels; c += LANES) {
-        const int32x4_t multipliers = vldrwq_s32(weights->multipliers + c);
+        const int32x4_t biases = vldrwq_s32(weights->biases + c);
+        const int32x4_t by = vldrwq_s32(weights->multipliers + c);
         const int32x4_t shifts = vldrwq_s32(weights->shifts + c);
-        const int32x4_t first = acula_products(x, w, size, weights->biases + c);
-        acula_finish_all(first, multipliers, shifts, zero, y + c);
-        const int32x4_t second = acula_products(x + size, w, size, weights->biases + c);
-        acula_finish_all(second, multipliers, shifts, zero, y + channels + c);
+        const int8_t *row = x;
+        int8_t *to = y + c;
+        for (int32_t i = count; i > 0; --i) {
+            const int32x4_t sums = vaddq_s32(acula_products(row, w, size), biases);
+            vstrbq_s32(to, acula_narrow(vaddq_n_s32(acula_scaled(sums, by, shifts, plain), zero)));
+            row += size;
+            to += channels;
+        }
         w += LANES * size;
     }
 }
 
-static void acula_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x, int8_t *y)
+/* Four rows of weights that are no longer than a vector, by a loop of one round: nothing behind a row is read. */
+ACULA_INLINE const int8_t *acula_load_rows(const int8_t *w, int32_t size, int8x16_t *rows)
 {
-    if (shape->row_bytes <= BYTES) {
-        acula_short_rows(shape, weights, x, y);
-    } else {
-        acula_long_rows(shape, weights, x, y);
-    }
+    const int8_t *w1 = w + size;
+    const int8_t *w2 = w1 + size;
+    const int8_t *w3 = w2 + size;
+    __asm__("dlstp.8 lr, %[size]\n"
+            "1:\n\t"
+            "vldrb.8 %q[row0], [%[w]]\n\t"
+            "vldrb.8 %q[row1], [%[w1]]\n\t"
+            "vldrb.8 %q[row2], [%[w2]]\n\t"
+            "vldrb.8 %q[row3], [%[w3]]\n\t"
+            "letp lr, 1b"
+            : [row0] "=&w"(rows[0]), [row1] "=&w"(rows[1]), [row2] "=&w"(rows[2]), [row3] "=&w"(rows[3])
+            : [size] "r"(size), [w] "r"(w), [w1] "r"(w1), [w2] "r"(w2), [w3] "r"(w3)
+            : "lr", "memory");
+    return w3 + size;
 }
 
-/* Channels that eight lanes of 16 bits hold. Even and odd ones become sums of 32 bits apart. */
-#define EIGHT 8
-
-/* Eight channels of one pixel of a depthwise convolution. */
-static inline void acula_eight(const acula_weights_t *weights, const int8_t *const *taps, int32_t count,
-                               int32_t channels, int32_t c, int32_t zero, int8_t *y)
+/* Four channels of a pixel whose row is no longer than a vector. */
+ACULA_INLINE int32x4_t acula_short_products(int8x16_t x, const int8x16_t *rows)
 {
-    const int8_t *w = weights->weights + c;
-    const int32x4x2_t biases = vld2q_s32(weights->biases + c);
-    int32x4_t even = biases.val[0];
-    int32x4_t odd = biases.val[1];
-    for (int32_t tap = 0; tap < count; ++tap) {
-        const int16x8_t x8 = vldrbq_s16(taps[tap] + c);
-        const int16x8_t w8 = vldrbq_s16(w);
-        even = vaddq_s32(even, vmullbq_int_s16(x8, w8));
-        odd = vaddq_s32(odd, vmulltq_int_s16(x8, w8));
-        w += channels;
-    }
-    const int32x4x2_t multipliers = vld2q_s32(weights->multipliers + c);
-    const int32x4x2_t shifts = vld2q_s32(weights->shifts + c);
-    even = acula_scaled(even, multipliers.val[0], shifts.val[0]);
-    odd = acula_scaled(odd, multipliers.val[1], shifts.val[1]);
-    int16x8_t made = vqmovntq_s32(vqmovnbq_s32(vdupq_n_s16(0), vaddq_n_s32(even, zero)), vaddq_n_s32(odd, zero));
-    made = vmaxq_s16(vminq_s16(made, vdupq_n_s16(INT8_MAX)), vdupq_n_s16(INT8_MIN));
-    vstrbq_s16(y + c, made);
+    return acula_vector(vmladavq_s8(x, rows[0]), vmladavq_s8(x, rows[1]), vmladavq_s8(x, rows[2]),
+                        vmladavq_s8(x, rows[3]));
 }
 
-/* All channels of one pixel of a depthwise convolution: by eight, and a rest by four. */
-__attribute__((noinline)) static void acula_channels(const acula_window_t *shape, const acula_weights_t *weights,
-                                                     const int8_t *const *taps, int8_t *y)
+/* The same where a row is no longer than a vector. */
+ACULA_INLINE void acula_short_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x,
+                                   int32_t count, int8_t *y, bool plain)
 {
-    const int32_t count = shape->kernel_height * shape->kernel_width;
+    const int32_t size = shape->row_bytes;
     const int32_t channels = shape->out_channels;
     const int32_t zero = shape->out_zero;
-    int32_t c = 0;
-    for (; c + EIGHT <= channels; c += EIGHT) {
-        acula_eight(weights, taps, count, channels, c, zero, y);
-    }
-    for (; c < channels; c += LANES) {
-        const mve_pred16_t used = vctp32q((uint32_t)(channels - c));
-        const int8_t *w = weights->weights + c;
-        int32x4_t sums = vldrwq_z_s32(weights->biases + c, used);
-        for (int32_t tap = 0; tap < count; ++tap) {
-            sums = vaddq_s32(sums, vmulq_s32(vldrbq_z_s32(taps[tap] + c, used), vldrbq_z_s32(w, used)));
-            w += channels;
+    const mve_pred16_t used = vctp8q((uint32_t)size);
+    const int8_t *w = weights->weights;
+    for (int32_t c = 0; c + LANES <= channels; c += LANES) {
+        const int32x4_t biases = vldrwq_s32(weights->biases + c);
+        const int32x4_t by = vldrwq_s32(weights->multipliers + c);
+        const int32x4_t shifts = vldrwq_s32(weights->shifts + c);
+        int8x16_t rows[LANES];
+        w = acula_load_rows(w, size, rows);
+        const int8_t *row = x;
+        int8_t *to = y + c;
+        for (int32_t i = count; i > 0; --i) {
+            const int32x4_t sums = vaddq_s32(acula_short_products(vldrbq_z_s8(row, used), rows), biases);
+            vstrbq_s32(to, acula_narrow(vaddq_n_s32(acula_scaled(sums, by, shifts, plain), zero)));
+            row += size;
+            to += channels;
         }
-        const int32x4_t multipliers = vldrwq_z_s32(weights->multipliers + c, used);
-        acula_finish(sums, multipliers, vldrwq_z_s32(weights->shifts + c, used), zero, used, y + c);
     }
+}
+
+/* `count` pixels; returns how many are done: all. */
+ACULA_INLINE int32_t acula_rows(const acula_window_t *shape, const acula_weights_t *weights, const int8_t *x,
+                                int32_t count, int8_t *y, acula_way_t way)
+{
+    if ((way == ACULA_SHORT) || (way == ACULA_SHORT_PLAIN)) {
+        acula_short_rows(shape, weights, x, count, y, way == ACULA_SHORT_PLAIN);
+    } else {
+        acula_long_rows(shape, weights, x, count, y, way == ACULA_PLAIN);
+    }
+    return count;
+}
+
+/* Sums of each channel over all pixels, added to what they were. */
+ACULA_INLINE void acula_sum_pixels(const acula_mean_t *shape, const int8_t *given, int32_t *sums)
+{
+    const int32_t channels = shape->channels;
+    const int32_t zeros = shape->pixels * shape->in_zero;
+    for (int32_t c = 0; c < channels; c += LANES) {
+        const mve_pred16_t used = vctp32q((uint32_t)(channels - c));
+        int32x4_t sum = vsubq_n_s32(vldrwq_z_s32(sums + c, used), zeros);
+        const int8_t *pixel = given + c;
+        for (int32_t i = shape->pixels; i > 0; --i) {
+            sum = vaddq_s32(sum, vldrbq_z_s32(pixel, used));
+            pixel += channels;
+        }
+        vstrwq_p_s32(sums + c, sum, used);
+    }
+}
+
+/* Sums by one factor, to INT8. */
+ACULA_INLINE void acula_scale_all(const int32_t *sums, int32_t count, int32_t multiplier, int32_t shift,
+                                  int32_t zero, int8_t *made)
+{
+    for (int32_t i = 0; i < count; i += LANES) {
+        const mve_pred16_t used = vctp32q((uint32_t)(count - i));
+        const int32x4_t sum = vldrwq_z_s32(sums + i, used);
+        const int32x4_t x = acula_scaled(sum, vdupq_n_s32(multiplier), vdupq_n_s32(shift), false);
+        vstrbq_p_s32(made + i, acula_narrow(vaddq_n_s32(x, zero)), used);
+    }
+}
+
+/* One input of an addition by its factor. */
+ACULA_INLINE int32x4_t acula_addend(const int8_t *x, int32_t zero, int32_t multiplier, int32_t shift)
+{
+    const int32x4_t large = vshlq_n_s32(vsubq_n_s32(vldrbq_s32(x), zero), ACULA_ADD_LEFT);
+    return acula_scaled(large, vdupq_n_s32(multiplier), vdupq_n_s32(shift), false);
+}
+
+/* An addition, by vectors; returns how many numbers are done. */
+ACULA_INLINE int32_t acula_add_vectors(const acula_add_t *shape, const acula_weights_t *weights, const int8_t *first,
+                                 const int8_t *second, int8_t *made)
+{
+    const int32_t *by = weights->multipliers;
+    const int32_t *shifts = weights->shifts;
+    int32_t done = 0;
+    for (; done + LANES <= shape->count; done += LANES) {
+        const int32x4_t a = acula_addend(first + done, shape->first_zero, by[0], shifts[0]);
+        const int32x4_t b = acula_addend(second + done, weights->zero, by[1], shifts[1]);
+        int32x4_t x = acula_scaled(vaddq_s32(a, b), vdupq_n_s32(by[2]), vdupq_n_s32(shifts[2]), false);
+        x = vmaxq_s32(vaddq_n_s32(x, shape->out_zero), vdupq_n_s32(shape->low));
+        vstrbq_s32(made + done, vminq_s32(x, vdupq_n_s32(shape->high)));
+    }
+    return done;
 }
 
 #endif

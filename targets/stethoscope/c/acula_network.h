@@ -19,6 +19,7 @@ typedef struct {
     int32_t channels;
     int32_t weights;
     int32_t biases;
+    bool folded; /* its biases hold what the input's zero point adds */
 } acula_site_t;
 
 extern const int32_t acula_head_steps[ACULA_HEAD_LAYERS];

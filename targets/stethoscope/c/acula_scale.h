@@ -10,8 +10,18 @@ typedef char acula_right_shift_keeps_the_sign[((-3) >> 1) == -2 ? 1 : -1];
 
 #if !defined(ACULA_PORTABLE) && defined(__ARM_FEATURE_MVE) && ((__ARM_FEATURE_MVE & 1) != 0)
 #define ACULA_MVE 1
+#if (__ARM_FEATURE_MVE & 2) != 0
+#define ACULA_MVE_FLOAT 1
+#endif
 #elif !defined(ACULA_PORTABLE) && defined(__ARM_FEATURE_DSP)
 #define ACULA_DSP 1
+#endif
+
+/* Where the compiler must not call: a function that it inlines for each value of an argument. */
+#if defined(__GNUC__)
+#define ACULA_INLINE static inline __attribute__((always_inline))
+#else
+#define ACULA_INLINE static inline
 #endif
 
 /* round(2 a b / 2^32), halves upwards; |a| < 2^30, which the generator has checked. */

@@ -9,6 +9,7 @@
 typedef struct {
     uint16_t first; /* bin of the first weight */
     uint16_t count;
+    uint16_t weights; /* place of the first one in acula_band_weights */
 } acula_band_t;
 
 /* Periodic Hann window over full scale. */

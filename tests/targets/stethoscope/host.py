@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from targets.stethoscope.bundle import golden_test
 from targets.stethoscope.cores import CFLAGS, WARNINGS
 from targets.stethoscope.frontend import features
 from targets.stethoscope.hops import whole_clip
+from targets.stethoscope.kernels import Kernels
 from targets.stethoscope.library import Excerpt, Firmware, library_files, make_firmware, shipped_files
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.reference import Answers, reference_answers
@@ -36,13 +37,14 @@ class Model:
     decisions: Decisions
     pcm: NDArray[np.int16]
     whole: bool = False
+    kernels: Kernels = field(default_factory=Kernels)
 
     @cached_property
     def firmware(self) -> Firmware:
         """Hop by hop if the student is causal and not `whole`."""
         network = read_network(self.path)
         hops = whole_clip(network) if self.whole else None
-        return make_firmware(network, self.contract, self.labels, self.decisions, "0", hops)
+        return make_firmware(network, self.contract, self.labels, self.decisions, "0", hops, self.kernels)
 
     @cached_property
     def answers(self) -> Answers:
@@ -56,15 +58,15 @@ class Model:
     def features(self) -> NDArray[np.int8]:
         return features(self.pcm, self.contract, self.firmware.tables)
 
-    def write(self, folder: Path) -> Path:
-        """The library and its test; the golden sound is the last clip, whole."""
+    def write(self, folder: Path, answers: Answers | None = None) -> Path:
+        """The library and its test, which expects `answers`; the golden sound is the last clip, whole."""
         excerpt = Excerpt(self.pcm[-1], self.answers.embedding[-1], self.answers.logits[-1])
         texts = library_files(self.firmware, excerpt)
         texts |= {f"test/{name}": text for name, text in shipped_files("test").items()}
         for name, text in texts.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
-        (folder / "test" / "golden.bin").write_bytes(golden_test(self.pcm, self.answers))
+        (folder / "test" / "golden.bin").write_bytes(golden_test(self.pcm, answers or self.answers))
         return folder
 
 

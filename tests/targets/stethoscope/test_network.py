@@ -13,9 +13,11 @@ from acula_edge.errors import ArtifactError
 from targets.stethoscope import lowering
 from targets.stethoscope.fixed_point import fixed_point
 from targets.stethoscope.flatbuffer import read_graph
+from targets.stethoscope.kernels import Kernels
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.memory import MemoryPlan, plan_memory
 from targets.stethoscope.network import Addition, Convolution, Depthwise, Network, Value
+from targets.stethoscope.overlap import block_of
 from tests.targets.stethoscope.host import SANITISE, Model, compile_host, run_host
 
 COMPILERS = ("gcc", "clang")
@@ -90,7 +92,7 @@ def test_the_plan_is_as_small_as_it_can_be(usual: Model, whole: Model) -> None:
     for model in (usual, whole):
         plan = model.firmware.plan
         assert plan.arena_bytes <= plan.least_bytes + 8  # of alignment
-        assert plan == plan_memory(model.firmware.hops)
+        assert plan == plan_memory(model.firmware.hops, Kernels())
     sizes = [value.size_bytes for value in _values(usual.firmware.network)]
     assert usual.firmware.plan.arena_bytes < 1.1 * max(sizes)
 
@@ -152,7 +154,7 @@ def _clashes(network: Network, plan: MemoryPlan) -> list[str]:
             found.append(f"{one.value.name} and {other.value.name}")
     for step, layer in enumerate(network.layers):
         if isinstance(layer, Convolution | Depthwise):
-            block = 2 if isinstance(layer, Convolution) else 1
+            block = block_of(layer)
             source, result = at[layer.source.name].offset, at[layer.result.name].offset
             if _overtakes(layer, block, source, result, plan.backwards[step]):
                 found.append(layer.name)
