@@ -55,8 +55,12 @@ class FusedReLU6Quantizer(XNNPACKQuantizer):  # type: ignore[misc]
     def annotate(self, model: GraphModule) -> GraphModule:
         """Mark each convolution that feeds a ReLU6 alone, each padding and mean, then the rest."""
         if not self._dynamic:
-            for node in filter(self._is_integer, model.graph.nodes):
-                self._annotate_own(node)
+            for node in model.graph.nodes:
+                if self._is_integer(node):
+                    self._annotate_own(node)
+                elif node.target is torch.ops.aten.pad.default and self._is_integer(node.all_input_nodes[0]):
+                    # XNNPACK takes no float padding of what lies on a grid; the padded grid is the same.
+                    self._annotate_padding(node)
         annotated: GraphModule = super().annotate(model)
         return annotated
 

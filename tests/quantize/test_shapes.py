@@ -31,6 +31,7 @@ from quantize.layers import Walk, float_weights, layers_of
 from quantize.ops import OpTable, Steps, tflite_ops, tflite_steps
 from quantize.proof import eager
 from quantize.pte_layers import read_pte
+from quantize.scheme import SchemeConfig
 from quantize.tflite_layers import TfliteGraph
 from tests.students.shapes import heard
 
@@ -140,3 +141,19 @@ def test_its_layers_are_walked_in_every_form(dataset: Dataset, student: Student,
     assert [layer.kind for layer in read_pte(exported.folder / "model.pte")] == kinds
     eager_values = Forced(exported.quantised, student, features[:1]).eager()
     assert list(eager_values) == [layer.name for layer in layers]
+
+
+def test_a_padded_layer_stays_float_behind_one_on_a_grid(
+    dataset: Dataset, student: Student, tmp_path: Path
+) -> None:
+    """XNNPACK refuses a float padding there: it is done on the grid, where zero lies."""
+    features = _features(dataset, Split.TRAIN)[:8]
+    with divert_output(tmp_path / "log"):
+        from quantize import executorch
+
+        quantised = executorch.quantise(student, features, SchemeConfig(float_modules=("trunk.3",)))
+        lowered = executorch.lower(quantised, forward=features[:1])
+    (tmp_path / "model.pte").write_bytes(lowered.program)
+    found = open_runner(tmp_path / "model.pte").run(features.numpy())
+    assert parity.cosines(eager(student, features.numpy()).embedding, found.embedding).min() > 0.97
+    assert (lowered.ops.floating, lowered.ops.undelegated) == ({"conv2d": 3}, {})
