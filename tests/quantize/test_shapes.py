@@ -139,7 +139,7 @@ def test_its_layers_are_walked_in_every_form(dataset: Dataset, student: Student,
     for name in ("float.tflite", "model.tflite"):
         assert [layer.kind for layer in TfliteGraph(exported.folder / name).layers] == kinds
     assert [layer.kind for layer in read_pte(exported.folder / "model.pte")] == kinds
-    eager_values = Forced(exported.quantised, student, features[:1]).eager()
+    eager_values = Forced(exported.quantised, student, features[:1]).eager(student)
     assert list(eager_values) == [layer.name for layer in layers]
 
 
