@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tables_section import section
 
 from acula_edge.evidence.markdown import table_lines
 from acula_edge.evidence.results import Estimate
@@ -27,13 +27,7 @@ def int8(folder: Path) -> str:
         "calibration_curve.json": _curve,
         "schemes.json": _schemes,
     }
-    lines = [
-        line
-        for name, lines_of in parts.items()
-        if (folder / name).is_file()
-        for line in lines_of(json.loads((folder / name).read_text(encoding="utf-8")))
-    ]
-    return "\n".join(["### INT8", "", *lines]) + "\n" if lines else ""
+    return section("INT8", folder, parts)
 
 
 def _accuracy(found: dict[str, Any]) -> Iterator[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tables_section import section
 
 from acula_edge.evidence.markdown import table_lines
 from acula_edge.evidence.results import Accuracy, Difference, Estimate
@@ -28,13 +29,7 @@ def students(folder: Path) -> str:
         "distillation.json": _speed,
         "adaptation.json": _adaptation,
     }
-    lines = [
-        line
-        for name, lines_of in parts.items()
-        if (folder / name).is_file()
-        for line in lines_of(json.loads((folder / name).read_text(encoding="utf-8")))
-    ]
-    return "\n".join(["### The students", "", *lines]) + "\n" if lines else ""
+    return section("The students", folder, parts)
 
 
 def _families(found: dict[str, Any]) -> Iterator[str]:
