@@ -80,7 +80,7 @@ def prepare(folder: Path, work: Path) -> dict[str, float]:
     dataset = Dataset.open(run(DataConfig(), DataInputs(folder), work / "dataset"))
     rows = dataset.of(Split.TRAIN)[:N]
     encoder = pretrained(CONFIG.encoder, dataset.contract, CONFIG.seed).eval()
-    device_hz, rate_hz = dataset.contract.sample_rate_hz, encoder.contract.sample_rate_hz
+    device_hz, rate_hz = dataset.contract.sample_rate_hz, encoder.input_rate_hz
     heard = (resample(dataset.waveform(item, device_hz), device_hz, rate_hz) for item in rows)
     waves = [to_int16(np.resize(wave, max(wave.size, rate_hz))) for wave in heard]  # 1 s at least
     _store(work / "waves", waves)

@@ -77,7 +77,7 @@ def hear(dataset: Dataset, encoder: AudioEncoder) -> Heard:
         for recording in track(recordings, len(recordings), "trunk"):
             waves = chunks(encoder, dataset, recording)
             pieces.append(tuple(encoder.trunk(wave)[0].half().numpy() for wave in waves))
-            seconds += sum(wave.shape[1] for wave in waves) / encoder.contract.sample_rate_hz
+            seconds += sum(wave.shape[1] for wave in waves) / encoder.input_rate_hz
             frames += sum(len(piece) for piece in pieces[-1])
     return Heard(tuple(recordings), tuple(pieces), frames / seconds, _folds(recordings))
 

@@ -51,8 +51,8 @@ _BATCH = 16
 # The recipe that a row changes: what the encoder needs beside the defaults.
 RECIPES: dict[str, dict[str, Any]] = {
     "openwakeword": {},
-    "whisper-base-3": {"encoder_rate": 0.03, "epochs": 4, "crop_seconds": 2.0},
-    "whisper-base": {"encoder_rate": 0.03, "epochs": 4, "crop_seconds": 2.0},
+    "whisper-base-3": {"encoder_rate": 0.03},
+    "whisper-base": {"encoder_rate": 0.03},
 }
 SWEEP: dict[str, dict[str, Any]] = {
     "default": {},

@@ -30,8 +30,8 @@ RECORDINGS_PER_PATIENT = 2
 
 @pytest.fixture(scope="session")
 def weights_home() -> Path:
-    """The folder of weights, with openwakeword and minilm in it (downloaded if they are not)."""
-    for name in ("openwakeword", "minilm"):
+    """The folder of weights, with the default models and openwakeword in it (downloaded if they are not)."""
+    for name in ("openwakeword", "whisper-base", "minilm"):
         fetch.add(name)
         weights.verify(name)
     return weights.home()
@@ -93,13 +93,13 @@ def _some(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 def mini_teacher(
     mini_dataset: Artifact, weights_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Artifact:
-    """A Teacher of `mini_dataset`: the default encoder and language model, briefly aligned."""
+    """A Teacher of `mini_dataset`: the smallest pretrained encoder, briefly aligned."""
     from acula_edge.teacher.config import TeacherConfig
     from acula_edge.teacher.stage import TeacherInputs
     from acula_edge.teacher.stage import run as run_teacher
 
     assert (weights_home / "minilm").is_dir()
-    config = TeacherConfig(epochs=2, batch_size=16, crop_seconds=2.0)
+    config = TeacherConfig(encoder="openwakeword", encoder_rate=0.3, epochs=2, batch_size=16)
     return run_teacher(config, TeacherInputs(mini_dataset), tmp_path_factory.mktemp("artifacts") / "teacher")
 
 

@@ -58,7 +58,7 @@ def test_each_readme_command_is_one_line_between_its_markers(name: str) -> None:
     found = re.search(rf"<!-- {name}:begin -->\n```\n(.+)\n```\n<!-- {name}:end -->", README)
     assert found
     assert found.group(1).startswith("pip install '.[build")
-    assert " && acula-edge models add openwakeword minilm" in found.group(1)
+    assert " && acula-edge models add whisper-base minilm" in found.group(1)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -42,13 +42,14 @@ def encoders(as_json: Json = False) -> None:
             f"{fact.parameters / 1e6:.2f}",
             f"{fact.mmac:.0f}",
             f"{fact.sample_rate_hz / 1000:g}",
+            f"{fact.speed:g}",
             fact.ssl,
             "yes" if fact.here else "no",
             fact.licence,
         )
         for fact in facts
     ]
-    print_rows(("name", "dim", "M params", "MMAC", "kHz", "own loss", "here", "licence"), rows)
+    print_rows(("name", "dim", "M params", "MMAC", "kHz", "speed", "own loss", "here", "licence"), rows)
 
 
 @app.command()

@@ -32,7 +32,7 @@ class EncoderFacts:
 
     `dim` is the length of an embedding, `parameters` the trainable numbers that it depends on (heads of the
     self-supervised loss left out), `mmac` the millions of multiply-accumulates of a clip of 8 s in
-    matrix products and convolutions (an FFT is not counted), and `here` whether it can be used now.
+    matrix products and convolutions (an FFT is not counted), heard `speed` times as fast as it is, and `here` whether it can be used now.
     """
 
     name: str
@@ -41,6 +41,7 @@ class EncoderFacts:
     mmac: float
     ssl: str
     sample_rate_hz: int
+    speed: float
     features: str
     licence: str
     here: bool
@@ -56,7 +57,7 @@ def encoder_facts(contract: AudioContract) -> tuple[EncoderFacts, ...]:
 
 
 def _facts(name: str, contract: AudioContract) -> EncoderFacts:
-    dim, heard, parameters, macs = _measured(name, contract)
+    dim, heard, speed, parameters, macs = _measured(name, contract)
     source = ENCODERS[name].weights
     return EncoderFacts(
         name=name,
@@ -65,6 +66,7 @@ def _facts(name: str, contract: AudioContract) -> EncoderFacts:
         mmac=macs / 1e6,
         ssl=_OBJECTIVES.get(name, "COLA on halves"),
         sample_rate_hz=heard.sample_rate_hz,
+        speed=speed,
         features=heard.features,
         licence=weights.WEIGHTS[source].licence if source else "none needed",
         here=source is None or weights.installed(source),
@@ -72,9 +74,9 @@ def _facts(name: str, contract: AudioContract) -> EncoderFacts:
 
 
 @cache  # building the networks takes seconds
-def _measured(name: str, contract: AudioContract) -> tuple[int, EncoderContract, int, int]:
+def _measured(name: str, contract: AudioContract) -> tuple[int, EncoderContract, float, int, int]:
     encoder = empty(name, contract)
-    return encoder.dim, encoder.contract, *count(encoder)
+    return encoder.dim, encoder.contract, encoder.speed, *count(encoder)
 
 
 def count(encoder: AudioEncoder) -> tuple[int, int]:
@@ -83,7 +85,7 @@ def count(encoder: AudioEncoder) -> tuple[int, int]:
     The trunk runs for real; what follows is only traced, so that a large network costs no time. The encoder
     can not be used afterwards.
     """
-    waveform = torch.zeros(1, CLIP_SECONDS * encoder.contract.sample_rate_hz)
+    waveform = torch.zeros(1, CLIP_SECONDS * encoder.input_rate_hz)
     encoder.eval()
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         hidden = encoder.trunk(waveform).to("meta")

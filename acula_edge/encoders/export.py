@@ -174,7 +174,7 @@ def _config(model: TeacherModel, name: str, provenance: Mapping[str, str]) -> Ac
         encoder=Path(name).name,
         contract=model.contract.model_dump(mode="json"),
         embedding_dim=encoder.dim,
-        sample_rate_hz=encoder.contract.sample_rate_hz,
+        sample_rate_hz=encoder.input_rate_hz,
         provenance=provenance,
         network=network,
     )

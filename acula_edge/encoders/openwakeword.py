@@ -53,7 +53,7 @@ _LAYERS: tuple[tuple[int, tuple[int, int], tuple[int, int] | None], ...] = (
 class OpenWakeWordEncoder(AudioEncoder):
     """Mel front end, 20 convolutions, then mean and standard deviation over time (192-d)."""
 
-    contract = EncoderContract(16000, None, "32 mels, 60-3800 Hz, window 25 ms, hop 10 ms")
+    contract = EncoderContract(16000, None, "32 mels, 60-3800 Hz, window 25 ms, hop 10 ms", 3800.0)
     caches_trunk = True
     dim = 2 * _CHANNELS
     pretrained = True

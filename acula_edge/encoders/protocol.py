@@ -13,12 +13,22 @@ from torch import Tensor, nn
 class EncoderContract:
     """What an encoder hears: its rate, the clip it was trained on (None: any length), and its features.
 
-    An encoder takes clips of any length from one second on; it pads or cuts as its authors do.
+    An encoder takes clips of any length from one second on; it pads or cuts as its authors do. `top_hz` is
+    the highest frequency that it hears, for an encoder of other sounds than those of the body; None for one
+    that knows body sounds by their pitch.
     """
 
     sample_rate_hz: int
     clip_seconds: float | None
     features: str
+    top_hz: float | None = None
+
+    def speed_for(self, f_max_hz: float) -> float:
+        """How many times as fast it hears a device that hears up to `f_max_hz`: its band is then filled.
+
+        Heart and lung sounds lie below 2 kHz, in the lowest quarter of what a speech encoder can tell apart.
+        """
+        return max(1.0, self.top_hz / f_max_hz) if self.top_hz else 1.0
 
 
 class AudioEncoder(nn.Module):
@@ -27,13 +37,20 @@ class AudioEncoder(nn.Module):
     It is cut in two: `trunk`, the general early layers, and `top`, the late ones that alignment
     changes first. `dim` is the length of an embedding, and `pretrained` whether its weights come from
     elsewhere (else the teacher pre-trains it with `ssl_loss` first). `caches_trunk` says that
-    `ssl_views` needs the frames alone, so that a frozen trunk may be computed once.
+    `ssl_views` needs the frames alone, so that a frozen trunk may be computed once. Recordings are heard
+    `speed` times as fast as they are, so much higher in pitch.
     """
 
     contract: EncoderContract
+    speed: float = 1.0
     dim: int
     pretrained: bool
     caches_trunk: bool
+
+    @property
+    def input_rate_hz(self) -> int:
+        """The rate that a recording is brought to; the encoder takes it for its own rate."""
+        return round(self.contract.sample_rate_hz / self.speed)
 
     @abstractmethod
     def trunk(self, waveform: Tensor) -> Tensor:

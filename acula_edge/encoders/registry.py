@@ -58,19 +58,20 @@ ENCODERS: dict[str, EncoderEntry] = {
 }
 
 
-def pretrained(name: str, contract: AudioContract, seed: int) -> AudioEncoder:
+def pretrained(name: str, contract: AudioContract, seed: int, speed: float | None = None) -> AudioEncoder:
     """Encoder `name`, or the audio model in a transformers folder of that path, with its weights.
 
-    Those of `small` are random and seeded. Raises UsageError for an unknown name, ToolError if the weights
+    Those of `small` are random and seeded. It hears recordings `speed` times as fast (None: so that the
+    contract's band fills a speech encoder's). Raises UsageError for an unknown name, ToolError if the weights
     are not on this machine, ArtifactError if they do not fit.
     """
     torch.manual_seed(seed)
-    return _fast(_entry(name).pretrained(contract))
+    return _ready(_entry(name).pretrained(contract), contract, speed)
 
 
-def empty(name: str, contract: AudioContract) -> AudioEncoder:
+def empty(name: str, contract: AudioContract, speed: float | None = None) -> AudioEncoder:
     """The same before its weights are loaded. Raises UsageError for an unknown name."""
-    return _fast(_entry(name).empty(contract))
+    return _ready(_entry(name).empty(contract), contract, speed)
 
 
 def _entry(name: str) -> EncoderEntry:
@@ -88,6 +89,7 @@ def _entry(name: str) -> EncoderEntry:
     )
 
 
-def _fast(encoder: AudioEncoder) -> AudioEncoder:
+def _ready(encoder: AudioEncoder, contract: AudioContract, speed: float | None) -> AudioEncoder:
+    encoder.speed = speed or encoder.contract.speed_for(contract.f_max_hz)
     encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.5 times on a CPU
     return encoder

@@ -39,7 +39,7 @@ class Variant(StrEnum):
 class TeacherModel:
     """`weight` (K, D) and `bias` (K,) turn a recording's embedding into the logits of all tasks.
 
-    The encoder hears what the device hears: audio at the contract's rate, resampled to its own.
+    The encoder hears what the device hears: audio at the contract's rate, brought to its input rate.
     """
 
     encoder: AudioEncoder
@@ -54,7 +54,8 @@ class TeacherModel:
         Raises ArtifactError if the artifact does not hold it or its weights do not fit.
         """
         contract = AudioContract.of(artifact.manifest.contract)
-        encoder = empty(artifact.read_json(TEACHER_FILE)["encoder"], contract)
+        facts = artifact.read_json(TEACHER_FILE)
+        encoder = empty(facts["encoder"], contract, facts["speed"])
         path = artifact.file(f"{variant}.safetensors")
         tensors = load_file(artifact.file(f"{Variant.BASE}.safetensors")) | load_file(path)
         own = (name for name in tensors if name.startswith("encoder."))
@@ -102,7 +103,7 @@ def embed_clips(
 
 
 def hear_clips(encoder: AudioEncoder, clips: NDArray[np.int16], contract: AudioContract) -> Tensor:
-    """Clips (k, clip_samples) at the contract's rate -> (k, samples) float32 at the encoder's."""
-    rate_hz = encoder.contract.sample_rate_hz
+    """Clips (k, clip_samples) at the contract's rate -> (k, samples) float32 as the encoder hears them."""
+    rate_hz = encoder.input_rate_hz
     waveforms = [resample(to_float32(clip), contract.sample_rate_hz, rate_hz) for clip in clips]
     return torch.from_numpy(np.stack(waveforms))

@@ -78,7 +78,7 @@ class WhisperEncoder(AudioEncoder):
     early layers hold more of a heart or lung sound than the late ones, whose work is to find words.
     """
 
-    contract = EncoderContract(RATE_HZ, 30.0, "80 mels, 0-8000 Hz, window 25 ms, hop 10 ms")
+    contract = EncoderContract(RATE_HZ, 30.0, "80 mels, 0-8000 Hz, window 25 ms, hop 10 ms", 8000.0)
     caches_trunk = True
     dim = 2 * _WIDTH
     pretrained = True

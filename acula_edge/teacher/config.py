@@ -54,21 +54,23 @@ class TeacherConfig(BaseModel):
     """The recipe of AcuLA (arXiv 2512.04847), sized for a small encoder on a CPU.
 
     The losses' weights, the projection heads and the optimiser are the paper's; the learning rate
-    is higher and the epochs are fewer, for an encoder of 0.3 M parameters instead of 21 M. The
+    is higher and the epochs are fewer, for a thousand recordings instead of a hundred thousand. The
     pretrained encoder learns at `encoder_rate` times the rate of the new heads, and its general early
-    layers stay as they are: a thousand recordings are enough to forget what they knew. `paper()` is
+    layers stay as they are: so few recordings are enough to forget what they knew. `paper()` is
     the recipe as published.
 
     The loss is one over the whole batch of `batch_size` clips, whatever the number of processes;
     `micro_batch` clips are in memory at a time (None: all). With `patience`, the epoch is chosen by the
     probes' mean validation AUROC, and training ends after so many epochs without a better one; without
-    it, by the validation loss. `rewriter` names a causal language model that tells the plain reports in
+    it, by the validation loss. Recordings are heard `speed` times as fast as they are (None: so that the
+    device's band fills a speech encoder's). `rewriter` names a causal language model that tells the plain reports in
     other words.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    encoder: str = "openwakeword"
+    encoder: str = "whisper-base-3"
+    speed: float | None = Field(default=None, gt=0)
     language: str = "minilm"
     language_layer: int = -1
     language_pooling: TextPooling = TextPooling.MEAN
@@ -89,7 +91,7 @@ class TeacherConfig(BaseModel):
     precision: Precision = Precision.FP32
     crop_seconds: float = Field(default=4.0, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0)
-    encoder_rate: float = Field(default=0.3, gt=0, le=1)
+    encoder_rate: float = Field(default=0.03, gt=0, le=1)
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup_steps: int = Field(default=20, ge=0)
     clip_norm: float = Field(default=1.0, gt=0)
@@ -106,6 +108,7 @@ class TeacherConfig(BaseModel):
         """
         return cls(
             encoder="opera-gt",
+            speed=1.0,
             language="medgemma-4b",
             tuning=Tuning.FULL,
             epochs=50,

@@ -27,8 +27,8 @@ _BATCH = 16
 class Hearing:
     """Training and validation recordings, in this order, as an encoder hears them in the device's band.
 
-    `inputs` holds, for each recording, its int16 samples at the encoder's rate, or the trunk's float16
-    features (frames, ...), clip after clip; `rate_hz` is how many of them make a second.
+    `inputs` holds, for each recording, its int16 samples at the encoder's input rate, or the trunk's float16
+    features (frames, ...), clip after clip; `rate_hz` is how many of them make a second of the recording.
     """
 
     dataset: Dataset
@@ -61,7 +61,7 @@ class Hearing:
 
 def hear_waveforms(dataset: Dataset, recordings: Sequence[Recording], encoder: AudioEncoder) -> Hearing:
     """Every recording whole."""
-    contract, rate_hz = dataset.contract, encoder.contract.sample_rate_hz
+    contract, rate_hz = dataset.contract, encoder.input_rate_hz
     progress = track(recordings, len(recordings), "audio")
     waveforms = (dataset.waveform(item, contract.sample_rate_hz) for item in progress)
     inputs = tuple(to_int16(resample(wave, contract.sample_rate_hz, rate_hz)) for wave in waveforms)

@@ -40,8 +40,8 @@ class PairBatch:
 class Pairs:
     """n recordings and what is written of them.
 
-    `inputs` holds, for each, its int16 samples at the encoder's rate or, where the trunk is computed
-    once, its float16 features (T, ...); `rate_hz` is the number of samples or of frames in a second.
+    `inputs` holds, for each, its int16 samples at the encoder's input rate or, where the trunk is computed
+    once, its float16 features (T, ...); `rate_hz` is the number of samples or of frames in a second of it.
     `texts` (n, forms, q) float32 are the embeddings of one or more wordings of each report. Where
     `paired` (n,) is false there is no report, and the recording takes part in the self-supervised loss
     only. `sources` names each recording's data set.

@@ -70,7 +70,7 @@ def run(config: TeacherConfig, inputs: TeacherInputs, out: Path) -> Artifact:
     """
     be_deterministic()
     dataset = Dataset.open(inputs.dataset)
-    base = pretrained(config.encoder, dataset.contract, config.seed)
+    base = pretrained(config.encoder, dataset.contract, config.seed, config.speed)
     recordings = [*dataset.of(Split.TRAIN), *dataset.of(Split.VAL)]
     hearing = _hear(config, dataset, recordings, base, work_dir(out))
     refuse_report_leak((item.id for item in dataset.of(Split.TRAIN)), dataset.recordings)
@@ -208,6 +208,7 @@ def _summary(
 ) -> dict[str, object]:
     return {
         "encoder": config.encoder,
+        "speed": scored[Variant.BASE].model.encoder.speed,
         "language": config.language,
         "embedding_dim": scored[Variant.BASE].model.encoder.dim,
         "tasks": [task.model_dump(mode="json") for task in dataset.tasks],
