@@ -31,8 +31,9 @@ class EncoderFacts:
     """A row of the table of encoders.
 
     `dim` is the length of an embedding, `parameters` the trainable numbers that it depends on (heads of the
-    self-supervised loss left out), `mmac` the millions of multiply-accumulates of a clip of 8 s in
-    matrix products and convolutions (an FFT is not counted), heard `speed` times as fast as it is, and `here` whether it can be used now.
+    self-supervised loss left out), `speed` how many times as fast it hears a recording, `mmac` the millions
+    of multiply-accumulates of a clip of 8 s, so heard, in matrix products and convolutions (an FFT is not
+    counted), and `here` whether it can be used now.
     """
 
     name: str

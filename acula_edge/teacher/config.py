@@ -63,8 +63,8 @@ class TeacherConfig(BaseModel):
     `micro_batch` clips are in memory at a time (None: all). With `patience`, the epoch is chosen by the
     probes' mean validation AUROC, and training ends after so many epochs without a better one; without
     it, by the validation loss. Recordings are heard `speed` times as fast as they are (None: so that the
-    device's band fills a speech encoder's). `rewriter` names a causal language model that tells the plain reports in
-    other words.
+    device's band fills a speech encoder's). `rewriter` names a causal language model that tells the plain
+    reports in other words.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
