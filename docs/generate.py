@@ -95,12 +95,13 @@ def encoder_table() -> str:
             str(fact.dim),
             f"{fact.parameters / 1e6:.2f}",
             f"{fact.mmac:.0f}",
+            f"{fact.speed:g}",
             f"{fact.sample_rate_hz / 1000:g} kHz, {fact.features}",
             fact.ssl,
         )
         for fact in encoder_facts(AudioContract())
     ]
-    return _table(("encoder", "dim", "M parameters", "MMAC", "hears", "own loss"), rows)
+    return _table(("encoder", "dim", "M parameters", "MMAC", "speed", "hears", "own loss"), rows)
 
 
 def student_table() -> str:
