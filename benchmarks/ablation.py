@@ -78,6 +78,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "default + distance": _beside_labels(**_DEFAULT, distance=1.0),
     "default + embedding": _beside_labels(**_DEFAULT, embedding=0.3),
     "default + contrastive": _beside_labels(**_DEFAULT, contrastive=0.1),
+    "default, logits 2": _beside_labels(**_DEFAULT | {"logits": 2.0}),
+    "default, logits 2 + embedding": _beside_labels(**_DEFAULT | {"logits": 2.0}, embedding=0.3),
     "default, one view": _beside_labels(**_DEFAULT) | {"augment": _VIEWS.model_copy(update={"views": 1})},
     "default, no spectrogram noise": _beside_labels(**_DEFAULT)
     | {"augment": _VIEWS.model_copy(update={"spectrogram": _QUIET})},
@@ -90,6 +92,9 @@ ROWS: dict[str, dict[str, Any]] = {
     for title, changes in {
         "labels alone": _beside_labels(),
         "default": _beside_labels(**_DEFAULT),
+        "default, logits 2": _beside_labels(**_DEFAULT | {"logits": 2.0}),
+        "default + embedding": _beside_labels(**_DEFAULT, embedding=0.3),
+        "default + distance": _beside_labels(**_DEFAULT, distance=1.0),
         "default, 30 epochs": _beside_labels(**_DEFAULT) | {"epochs": 30},
         "default, 120 epochs": _beside_labels(**_DEFAULT) | {"epochs": 120},
         "default + distance, 30 epochs": _beside_labels(**_DEFAULT, distance=1.0) | {"epochs": 30},
