@@ -249,6 +249,14 @@ def test_a_target_with_int8_kernels_alone_refuses_other_schemes(
         BuildConfig.model_validate({"target": {"name": "stethoscope-m4"}, "quantize": quantize})
 
 
+@pytest.mark.parametrize("name", [name for name, entry in TARGETS.items() if entry.integer_only])
+def test_a_target_with_int8_kernels_alone_refuses_attention(name: str) -> None:
+    distill = {"student": "attention"}
+    assert BuildConfig.model_validate({"distill": distill}).distill.student.attends  # a phone takes it
+    with pytest.raises(UsageError, match=f"{name} has INT8 kernels alone, and attention is float"):
+        BuildConfig.model_validate({"target": {"name": name}, "distill": distill})
+
+
 def test_unknown_target_names_the_known_ones_before_any_work(tmp_path: Path, config_file: Path) -> None:
     with pytest.raises(UsageError, match="android"):
         BuildConfig.load(config_file, "toaster", None)
