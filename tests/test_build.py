@@ -14,6 +14,7 @@ import pytest
 from acula_edge.artifact import Artifact, ArtifactKind
 from acula_edge.build import STAGES, BuildConfig, plan
 from acula_edge.errors import AculaError, UsageError
+from targets.table import TARGETS
 
 # The smallest line that runs every stage for real: simulated patients, a small encoder, few epochs.
 TINY = """
