@@ -20,7 +20,7 @@ from quantize.statistics import Statistics
 
 _FLOAT = "no_quantize"
 _FRONT_END = "LogMel"  # the class of the front end, part of its tensors' names
-# What stays float in every scheme: the delegate takes products of two activations and softmax in no other type.
+# Float in every scheme: the delegate has no other kernels for products of two activations and for softmax.
 _ATTENTION = r"\.Attention_"
 _ALL = qtyping.TFLOperationName
 _GRANULARITY = {True: qtyping.QuantGranularity.CHANNELWISE, False: qtyping.QuantGranularity.TENSORWISE}

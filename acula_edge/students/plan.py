@@ -3,9 +3,10 @@
 Everything is counted for the INT8 network of a batch of one, with batch normalisation folded into the
 convolution before it, and the ReLU6 and the padding done inside it, as the firmware and XNNPACK do. A
 number is a byte wherever the network runs; biases take 4 bytes, and so does the scale of each output
-channel of a weight. Attention's products and softmax, and the maps that they read and write, are float:
-4 bytes a number; what only gives a map another shape takes none. A runtime that copies a map to pad it, as LiteRT does where a stride meets an even
-size, takes more: 50 KiB instead of 35 for `tiny`, 394 instead of 235 for `base`.
+channel of a weight. Attention's products and softmax, and the maps that they read and write, are float: 4
+bytes a number; what only gives a map another shape takes none. A runtime that copies a map to pad it, as
+LiteRT does where a stride meets an even size, takes more: 50 KiB instead of 35 for `tiny`, 394 instead of
+235 for `base`.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ class Plan:
     """Totals and layers of one student.
 
     `parameters` are the trained ones, batch normalisation's included. `macs` are the multiply-accumulates
-    of a clip in convolutions, linear layers and attention's products. `peak_activation_bytes` is the most that lies in memory at
-    once for a whole clip: the features may be overwritten once they are read. `flash_bytes` hold INT8
-    weights, int32 biases and float32 scales. A causal student run hop by hop keeps `state_bytes` (past
-    frames in INT8, sum and count of the pooled map in int32) and works in `hop_activation_bytes`; both are
-    0 if it is not causal.
+    of a clip in convolutions, linear layers and attention's products. `peak_activation_bytes` is the most
+    that lies in memory at once for a whole clip: the features may be overwritten once they are read.
+    `flash_bytes` hold INT8 weights, int32 biases and float32 scales. A causal student run hop by hop keeps
+    `state_bytes` (past frames in INT8, sum and count of the pooled map in int32) and works in
+    `hop_activation_bytes`; both are 0 if it is not causal.
     """
 
     parameters: int
