@@ -69,6 +69,15 @@ class BuildConfig(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _student_is_for_the_target(self) -> Self:
+        if target(self.target.name).integer_only and self.distill.student.attends:
+            raise UsageError(
+                f"target {self.target.name} has INT8 kernels alone, and attention is float in every file; "
+                'in the section distill choose a student without it, such as student = "small"'
+            )
+        return self
+
     @classmethod
     def load(cls, file: Path | None, target: str | None, seed: int | None) -> BuildConfig:
         """Defaults, overlaid by a TOML file, overlaid by the target's name and a seed for all stages.

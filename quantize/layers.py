@@ -19,9 +19,15 @@ _KINDS: Mapping[Any, str] = {
     _ATEN.linear.default: "linear",
     _ATEN.mean.dim: "mean",
     _ATEN.add.Tensor: "add",
+    _ATEN.bmm.default: "product",
+    _ATEN.softmax.int: "softmax",
 }
 _WEIGHTED = ("conv", "linear")
-_ACTIVATIONS = (_ATEN.hardtanh.default, _ATEN.relu.default)
+# What belongs to the layer before it: an activation, and the shape that a product takes to be rounded.
+_FOLLOWING = {
+    "product": (_ATEN.reshape.default,),
+    "conv": (_ATEN.hardtanh.default, _ATEN.relu.default),
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,9 @@ class Grid:
 class Layer:
     """One operator with its activation, as the float student names its module.
 
-    `nodes` are operator, activation, rounding and what later layers read, as far as it has them; `grid`
-    is that of its output and `weight` the node of its quantised weight, each None where it stays float.
+    `nodes` are operator, activation (of a product, its map's shape), rounding and what later layers read, as
+    far as it has them; `grid` is that of its output and `weight` the node of its quantised weight, each None
+    where it stays float.
     """
 
     name: str
@@ -69,12 +76,13 @@ class Layer:
 
 
 def layers_of(quantised: GraphModule) -> tuple[Layer, ...]:
-    """Convolutions, linear layers, means and additions, in the order in which they run."""
+    """Convolutions, linear layers, means, additions, and attention's products, in the order of their run."""
     return tuple(_layer(node) for node in quantised.graph.nodes if node.target in _KINDS)
 
 
 def _layer(node: Node) -> Layer:
-    kind, nodes, grid = _KINDS[node.target], _activated(node), None
+    kind, grid = _KINDS[node.target], None
+    nodes = _activated(node, kind)
     rounding = next((user for user in nodes[-1].users if is_call(user, "quantize_per_tensor")), None)
     if rounding is not None and not _is_dynamic(rounding):
         grid = grid_of(rounding)
@@ -114,9 +122,9 @@ def input_rounding(layer: Layer) -> tuple[Node, ...]:
     return scale.all_input_nodes[0], scale, zero_point, rounding, source
 
 
-def _activated(node: Node) -> list[Node]:
+def _activated(node: Node, kind: str) -> list[Node]:
     user = next(iter(node.users))
-    return [node, user] if len(node.users) == 1 and user.target in _ACTIVATIONS else [node]
+    return [node, user] if len(node.users) == 1 and user.target in _FOLLOWING.get(kind, ()) else [node]
 
 
 def _name(node: Node, kind: str) -> str:

@@ -20,6 +20,8 @@ from quantize.statistics import Statistics
 
 _FLOAT = "no_quantize"
 _FRONT_END = "LogMel"  # the class of the front end, part of its tensors' names
+# Float in every scheme: the delegate has no other kernels for products of two activations and for softmax.
+_ATTENTION = r"\.Attention_"
 _ALL = qtyping.TFLOperationName
 _GRANULARITY = {True: qtyping.QuantGranularity.CHANNELWISE, False: qtyping.QuantGranularity.TENSORWISE}
 _FIXED = (Scheme.STATIC, Scheme.INT16)  # schemes whose activations have fixed ranges
@@ -48,7 +50,7 @@ def quantise(
     """
     quantizer = Quantizer(float_model)
     _RECIPES[scheme.tflite](quantizer, _GRANULARITY[scheme.per_channel])
-    quantizer.update_quantization_recipe(_FRONT_END, _ALL.ALL_SUPPORTED, algorithm_key=_FLOAT)
+    _keep_float(quantizer, (_FRONT_END, _ATTENTION))
     if scheme.tflite not in _FIXED:
         _keep_float(quantizer, map(_pattern, scheme.float_modules))
         return bytes(quantizer.quantize().quantized_model)

@@ -245,6 +245,26 @@ def _sum(graph: _Translation, node: Node) -> None:
     graph.add(node, "Add", graph.name(node.args[0]), graph.name(node.args[1]))
 
 
+def _product(graph: _Translation, node: Node) -> None:
+    graph.add(node, "MatMul", graph.name(node.args[0]), graph.name(node.args[1]))
+
+
+def _softmax(graph: _Translation, node: Node) -> None:
+    graph.add(node, "Softmax", graph.name(node.args[0]), axis=node.args[1])
+
+
+def _reshape(graph: _Translation, node: Node) -> None:
+    shape = graph.constant(f"{node.name}_shape", np.array(node.args[1], np.int64))
+    graph.add(node, "Reshape", graph.name(node.args[0]), shape)
+
+
+def _transpose(graph: _Translation, node: Node) -> None:
+    axes = list(range(node.meta["val"].dim()))
+    one, other = node.args[1:3]
+    axes[one], axes[other] = axes[other], axes[one]  # type: ignore[index]
+    graph.add(node, "Transpose", graph.name(node.args[0]), perm=axes)
+
+
 def _pass_on(graph: _Translation, node: Node) -> None:
     graph.alias(node, graph.name(node.args[0]))
 
@@ -263,5 +283,9 @@ _RULES: Mapping[str, Callable[[_Translation, Node], None]] = {
     "pad": _pad,
     "flatten": _flatten,
     "add": _sum,
+    "bmm": _product,
+    "softmax": _softmax,
+    "reshape": _reshape,
+    "transpose": _transpose,
     "dropout": _pass_on,
 }

@@ -15,9 +15,16 @@ from acula_edge.errors import ArtifactError
 if TYPE_CHECKING:
     import onnx
 
-_KINDS: Mapping[str, str] = {"Conv": "conv", "Gemm": "linear", "ReduceMean": "mean", "Add": "add"}
+_KINDS: Mapping[str, str] = {
+    "Conv": "conv",
+    "Gemm": "linear",
+    "ReduceMean": "mean",
+    "Add": "add",
+    "MatMul": "product",
+    "Softmax": "softmax",
+}
 # What belongs to the layer before it, in the order in which it may follow.
-_FOLLOWING = ("Clip", "Relu", "QuantizeLinear", "DequantizeLinear")
+_FOLLOWING = ("Clip", "Relu", "Reshape", "QuantizeLinear", "DequantizeLinear")
 
 Floats = NDArray[np.float32]
 

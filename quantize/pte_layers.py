@@ -22,6 +22,8 @@ _KINDS: Mapping[str, str] = {
     "XNNGlobalAvgPooling2d": "mean",
     "XNNMean": "mean",
     "XNNAdd": "add",
+    "XNNBatchMatrixMultiply": "product",
+    "XNNSoftmax": "softmax",
 }
 _INFINITY = re.compile(r"\binf\b")  # as the compiler writes it, which is not JSON
 _INT8 = ("xnn_datatype_qcint8", "xnn_datatype_qint8")

@@ -18,6 +18,8 @@ _KINDS: Mapping[str, str] = {
     "FULLY_CONNECTED": "linear",
     "MEAN": "mean",
     "ADD": "add",
+    "BATCH_MATMUL": "product",
+    "SOFTMAX": "softmax",
 }
 _NO_BIAS = -1
 

@@ -76,7 +76,9 @@ class FusedReLU6Quantizer(XNNPACKQuantizer):  # type: ignore[misc]
             self._annotate_mean(node)
 
     def _is_integer(self, node: Node) -> bool:
-        return not self._scheme.keeps_float(module_of(node))
+        # ExecuTorch looks for a dynamic convolution's map beyond the reshape, and turns the axes of another.
+        lost = self._dynamic and _reads_reshaped(node)
+        return not lost and not self._scheme.keeps_float(module_of(node))
 
     def _annotate_pair(self, convolution: Node, relu6: Node) -> None:
         config: Any = self.global_config
@@ -124,6 +126,12 @@ def module_of(node: Node) -> str:
     stack = node.meta.get("nn_module_stack") or {"": ("", None)}
     name, _ = list(stack.values())[-1]
     return str(name).removeprefix("L['self']").removeprefix(".")
+
+
+def _reads_reshaped(node: Node) -> bool:
+    """Whether a convolution reads what attention has put into the shape of a map."""
+    source = node.args[0] if node.target is torch.ops.aten.conv2d.default else None
+    return isinstance(source, Node) and source.target is torch.ops.aten.reshape.default
 
 
 def _is_sole_user(relu6: Node) -> bool:

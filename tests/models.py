@@ -14,6 +14,7 @@ from acula_edge.data.metrics import logit_slices
 from acula_edge.data.recording import Split
 from acula_edge.data.spread import spread
 from acula_edge.frontend import log_mel
+from acula_edge.students.config import StudentConfig
 from acula_edge.students.families import FAMILIES
 from acula_edge.students.space import TextSpace, unit_rows
 from acula_edge.students.store import save_student
@@ -31,13 +32,14 @@ NO_GATES = GatesConfig(
 
 _RECORDINGS, _BATCH, _STEPS, _SEED = 96, 24, 24, 0
 _SHARED_DIM = 192
+_SMALL = FAMILIES["small"].config
 
 
-def make_student(dataset_artifact: Artifact, out: Path) -> Artifact:
+def make_student(dataset_artifact: Artifact, out: Path, config: StudentConfig = _SMALL) -> Artifact:
     """Train for a few seconds and write the Student artifact."""
     dataset = Dataset.open(dataset_artifact)
     torch.manual_seed(_SEED)
-    model = _train(dataset)
+    model = _train(dataset, config)
     with ArtifactWriter(out) as writer:
         save_student(writer.path, model)
         _space(dataset, model.config.embedding_dim).save(writer.path)
@@ -59,14 +61,14 @@ def _space(dataset: Dataset, dim: int) -> TextSpace:
     return TextSpace(basis.astype(np.float32), prototypes, 1.0)
 
 
-def _train(dataset: Dataset) -> Student:
+def _train(dataset: Dataset, config: StudentConfig) -> Student:
     contract = dataset.contract
     recordings = spread(dataset.of(Split.TRAIN), _RECORDINGS, _SEED)
     pcm = np.stack([dataset.clips(recording)[0] for recording in recordings])
     features = torch.from_numpy(np.ascontiguousarray(log_mel(pcm, contract)[:, None]))
     slices = logit_slices(dataset.tasks)
     model = Student(
-        FAMILIES["small"].config,
+        config,
         contract.n_mels,
         contract.n_frames,
         sum(task.n_logits for task in dataset.tasks),

@@ -14,6 +14,7 @@ import pytest
 from acula_edge.artifact import Artifact, ArtifactKind
 from acula_edge.build import STAGES, BuildConfig, plan
 from acula_edge.errors import AculaError, UsageError
+from targets.table import TARGETS
 
 # The smallest line that runs every stage for real: simulated patients, a small encoder, few epochs.
 TINY = """
@@ -247,6 +248,14 @@ def test_a_target_with_int8_kernels_alone_refuses_other_schemes(
     assert BuildConfig.model_validate({"quantize": quantize})  # a phone takes them
     with pytest.raises(UsageError, match="stethoscope-m4 has INT8 kernels alone"):
         BuildConfig.model_validate({"target": {"name": "stethoscope-m4"}, "quantize": quantize})
+
+
+@pytest.mark.parametrize("name", [name for name, entry in TARGETS.items() if entry.integer_only])
+def test_a_target_with_int8_kernels_alone_refuses_attention(name: str) -> None:
+    distill = {"student": "attention"}
+    assert BuildConfig.model_validate({"distill": distill}).distill.student.attends  # a phone takes it
+    with pytest.raises(UsageError, match=f"{name} has INT8 kernels alone, and attention is float"):
+        BuildConfig.model_validate({"target": {"name": name}, "distill": distill})
 
 
 def test_unknown_target_names_the_known_ones_before_any_work(tmp_path: Path, config_file: Path) -> None:

@@ -7,8 +7,6 @@ run hop by hop gives.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from torch import Tensor, nn
 
 from acula_edge.students.config import Block
@@ -64,15 +62,3 @@ class InvertedResidual(nn.Module):
         """(B, C, mels, frames) -> (B, channels, mels / mel_stride, frames / frame_stride)."""
         y: Tensor = self.layers(x)
         return x + y if self.skips else y
-
-
-def stack(inputs: int, blocks: Iterable[Block], causal: bool) -> tuple[list[nn.Module], int]:
-    """The blocks one after the other, and the channels that the last one puts out."""
-    layers: list[nn.Module] = []
-    for block in blocks:
-        if block.expansion is None:
-            layers.append(Separable(inputs, block, causal))
-        else:
-            layers.append(InvertedResidual(inputs, block, block.expansion, causal))
-        inputs = block.channels
-    return layers, inputs

@@ -3,22 +3,24 @@
 Everything is counted for the INT8 network of a batch of one, with batch normalisation folded into the
 convolution before it, and the ReLU6 and the padding done inside it, as the firmware and XNNPACK do. A
 number is a byte wherever the network runs; biases take 4 bytes, and so does the scale of each output
-channel of a weight. A runtime that copies a map to pad it, as LiteRT does where a stride meets an even
-size, takes more: 50 KiB instead of 35 for `tiny`, 394 instead of 235 for `base`.
+channel of a weight. Attention's products and softmax, and the maps that they read and write, are float: 4
+bytes a number; what only gives a map another shape takes none. A runtime that copies a map to pad it, as
+LiteRT does where a stride meets an even size, takes more: 50 KiB instead of 35 for `tiny`, 394 instead of
+235 for `base`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
 
 from acula_edge.errors import UsageError
 from acula_edge.students.budget import Budget
-from acula_edge.students.config import Block, StudentConfig
+from acula_edge.students.config import AttentionBlock, Block, StudentConfig
 
-_BIAS_BYTES, _SCALE_BYTES, _SUM_BYTES = 4, 4, 4
+_BIAS_BYTES, _SCALE_BYTES, _SUM_BYTES, _FLOAT_BYTES = 4, 4, 4, 4
 Shape = tuple[int, ...]
 
 
@@ -26,7 +28,8 @@ Shape = tuple[int, ...]
 class Layer:
     """One operator of the INT8 graph.
 
-    `shape` is that of its output, (channels, mels, frames) or (numbers,). `kernel` is 0 without weights.
+    `shape` is that of its output, (channels, mels, frames) or (numbers,); of attention's scores and weights,
+    (heads, positions, positions). `kernel` is 0 without weights.
     `activation_bytes` lie in memory while it runs: input, output, and a map that waits for its skip.
     `state_bytes` are the past frames that it keeps when a causal student runs hop by hop.
     """
@@ -46,11 +49,11 @@ class Plan:
     """Totals and layers of one student.
 
     `parameters` are the trained ones, batch normalisation's included. `macs` are the multiply-accumulates
-    of a clip in convolutions and linear layers. `peak_activation_bytes` is the most that lies in memory at
-    once for a whole clip: the features may be overwritten once they are read. `flash_bytes` hold INT8
-    weights, int32 biases and float32 scales. A causal student run hop by hop keeps `state_bytes` (past
-    frames in INT8, sum and count of the pooled map in int32) and works in `hop_activation_bytes`; both are
-    0 if it is not causal.
+    of a clip in convolutions, linear layers and attention's products. `peak_activation_bytes` is the most
+    that lies in memory at once for a whole clip: the features may be overwritten once they are read.
+    `flash_bytes` hold INT8 weights, int32 biases and float32 scales. A causal student run hop by hop keeps
+    `state_bytes` (past frames in INT8, sum and count of the pooled map in int32) and works in
+    `hop_activation_bytes`; both are 0 if it is not causal.
     """
 
     parameters: int
@@ -113,7 +116,10 @@ def _layers(config: StudentConfig, n_mels: int, n_frames: int, n_logits: int) ->
     walk = _Walk((1, n_mels, n_frames), config.causal)
     yield walk.convolution("stem", config.stem_channels, 3, (2, 2))
     for number, block in enumerate(config.blocks, start=1):
-        yield from walk.block(f"block {number}", block)
+        if isinstance(block, AttentionBlock):
+            yield from walk.transformer(f"block {number}", block)
+        else:
+            yield from walk.block(f"block {number}", block)
     if config.top_channels:
         yield walk.convolution("top", config.top_channels)
     yield walk.mean()
@@ -141,6 +147,34 @@ class _Walk:
         yield self.convolution(f"{name} pointwise", block.channels, waiting_bytes=waits)
         if skips:
             yield self._layer(f"{name} add", self.shape, waiting_bytes=waits)
+
+    def transformer(self, name: str, block: AttentionBlock) -> Iterator[Layer]:
+        """The layers of `students.attention.Transformer`."""
+        yield from self._attention(name, block)
+        before = self.shape
+        yield self.convolution(f"{name} widen", before[0] * block.expansion, waiting_bytes=prod(before))
+        yield self.convolution(f"{name} narrow", before[0], waiting_bytes=prod(before))
+        yield self._layer(f"{name} second add", before, waiting_bytes=prod(before))
+
+    def _attention(self, name: str, block: AttentionBlock) -> Iterator[Layer]:
+        """Query, key and value wait for the products that read them, and the block's input for its skip."""
+        before, positions = self.shape, prod(self.shape[1:])
+        wide, square = block.heads * block.head_channels, (block.heads, positions, positions)
+        x, macs = prod(before), block.head_channels * prod(square)
+        held, scores = _FLOAT_BYTES * wide * positions, _FLOAT_BYTES * prod(square)
+        for place, part in enumerate(("query", "key", "value"), start=1):
+            self.shape = before
+            yield self._held(self.convolution(f"{name} {part}", wide), x + place * held)
+        mixed = self.shape
+        yield self._held(self._layer(f"{name} scores", square, macs=macs), x + 3 * held + scores)
+        yield self._held(self._layer(f"{name} softmax", square), x + held + 2 * scores)
+        yield self._held(self._layer(f"{name} mix", mixed, macs=macs), x + 2 * held + scores)
+        yield self._held(self.convolution(f"{name} out", before[0]), 2 * x + held)
+        yield self._layer(f"{name} first add", before, waiting_bytes=x)
+
+    @staticmethod
+    def _held(layer: Layer, activation_bytes: int) -> Layer:
+        return replace(layer, activation_bytes=activation_bytes)
 
     def convolution(
         self,

@@ -1,15 +1,16 @@
-"""Student: the network that goes onto the device, a CNN on log-mel features.
+"""Student: the network that goes onto the device, on log-mel features.
 
-ReLU6 and plain convolutions only: each operator has an INT8 kernel on every target, and batch
-normalisation folds into the convolutions.
+ReLU6 and plain convolutions: each of these operators has an INT8 kernel on every target, and batch
+normalisation folds into the convolutions. Blocks of attention, for phones alone, stand between them.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from acula_edge.students.blocks import convolution, stack
-from acula_edge.students.config import StudentConfig
+from acula_edge.students.attention import Transformer
+from acula_edge.students.blocks import InvertedResidual, Separable, convolution
+from acula_edge.students.config import AttentionBlock, Block, StudentConfig
 
 
 class Student(nn.Module):
@@ -25,7 +26,7 @@ class Student(nn.Module):
         self.n_frames = n_frames
         self.n_logits = n_logits
         stem = convolution(1, config.stem_channels, stride=(2, 2), causal=config.causal)
-        blocks, channels = stack(config.stem_channels, config.blocks, config.causal)
+        blocks, channels = _stack(config)
         self.trunk = nn.Sequential(stem, *blocks)
         if config.top_channels:
             self.trunk.append(convolution(channels, config.top_channels, kernel=1))
@@ -40,3 +41,21 @@ class Student(nn.Module):
         pooled = self.trunk(features).mean((2, 3), keepdim=True)
         embedding = self.embedding(self.dropout(pooled.flatten(1)))
         return embedding, self.head(embedding)
+
+
+def _stack(config: StudentConfig) -> tuple[list[nn.Module], int]:
+    """The blocks one after the other, and the channels that the last one puts out."""
+    layers: list[nn.Module] = []
+    channels = config.stem_channels
+    for block in config.blocks:
+        layers.append(_block(channels, block, config.causal))
+        channels = channels if isinstance(block, AttentionBlock) else block.channels
+    return layers, channels
+
+
+def _block(inputs: int, block: Block | AttentionBlock, causal: bool) -> nn.Module:
+    if isinstance(block, AttentionBlock):
+        return Transformer(inputs, block)
+    if block.expansion is None:
+        return Separable(inputs, block, causal)
+    return InvertedResidual(inputs, block, block.expansion, causal)

@@ -75,17 +75,21 @@ class _Lowering:
         }
 
     def network(self) -> Network:
+        self._require_rules()
         for operator in self._graph.operators:
             self._operator = operator
-            rule = self._rules.get(operator.name)
-            if rule is None:
-                known = ", ".join(sorted(self._rules))
-                self._refuse(f"is not one of the operators that the C code has: {known}")
-            else:
-                rule()
+            self._rules[operator.name]()
         outputs = {name: self._known[index].value for name, index in self._graph.outputs.items()}
         first = next(iter(self._known.values())).value
         return Network(tuple(self._layers), first, outputs["embedding"], outputs["logits"])
+
+    def _require_rules(self) -> None:
+        unknown = sorted({operator.name for operator in self._graph.operators} - self._rules.keys())
+        if unknown:
+            raise ArtifactError(
+                f"{self._file}: the C code has no operator {', '.join(unknown)}; it has: "
+                f"{', '.join(sorted(self._rules))}; the firmware can not be generated from this student"
+            )
 
     def _quantize(self) -> None:
         """Float features to INT8: the front end in C does this. A change of grid has no rule."""

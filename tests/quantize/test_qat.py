@@ -28,7 +28,7 @@ from tests.quantize.test_scheme import CONFIG
 from tests.recordings import some_clips
 from tests.students.shapes import heard, real_features
 
-SHORT = QatConfig(epochs=2, batch_size=12, learning_rate=1e-3, ema_decay=0.8)
+SHORT = QatConfig(epochs=2, batch_size=12, ema_decay=0.8)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
+_FLOAT, _VIEWS = ("bmm", "softmax"), ("batch_norm", "reshape", "transpose")
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
@@ -52,11 +53,14 @@ def peak_bytes(ops: Sequence[Op], sizes: Mapping[str, int], inside: Collection[s
 
 
 def of_module(module: nn.Module, example: Tensor) -> int:
-    """Of the graph that torch.export gives, at a byte a number, as its quantised form runs fused."""
+    """Of the graph that torch.export gives, at a byte a number, as its quantised form runs fused.
+
+    What attention's products and softmax read and write takes four bytes: it is float.
+    """
     graph = torch.export.export(module.eval(), (example,)).graph
     constants = {node.name for node in graph.nodes if str(node.name).startswith(("p_", "b_"))}
     sizes = {
-        node.name: node.meta["val"].numel()
+        node.name: node.meta["val"].numel() * (4 if _is_float(node) else 1)
         for node in graph.nodes
         if node.op != "output" and isinstance(node.meta["val"], Tensor)
     }
@@ -65,7 +69,8 @@ def of_module(module: nn.Module, example: Tensor) -> int:
         for node in graph.nodes
         if node.op == "call_function"
     ]
-    return peak_bytes(ops, sizes, {"pad", "batch_norm", "hardtanh", "dropout", "flatten"})
+    inside = {"pad", "batch_norm", "hardtanh", "dropout", "flatten", "reshape", "transpose"}
+    return peak_bytes(ops, sizes, inside)
 
 
 def of_tflite(model: Path, inside: Collection[str]) -> int:
@@ -94,6 +99,16 @@ def _opened(model: Path) -> tuple[dict[int, dict[str, Any]], list[dict[str, Any]
     interpreter = Interpreter(model_path=str(model), experimental_op_resolver_type=plain)
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     return tensors, interpreter._get_ops_details()
+
+
+def _is_float(node: Node) -> bool:
+    """Whether attention computes a node, or reads it: at once, or in another shape."""
+    if node.op == "call_function" and _aten(node) in _FLOAT:
+        return True
+    views = [user for user in node.users if user.op == "call_function" and _aten(user) in _VIEWS]
+    return any(_aten(user) in _FLOAT for user in node.users if user.op == "call_function") or any(
+        map(_is_float, views)
+    )
 
 
 def _aten(node: Node) -> str:

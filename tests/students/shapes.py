@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from acula_edge.contract import AudioContract
 from acula_edge.frontend import learn_normalisation, log_mel
-from acula_edge.students.config import Block, StudentConfig
+from acula_edge.students.config import AttentionBlock, Block, StudentConfig
 from acula_edge.students.student import Student
 from tests.recordings import some_clips
 
@@ -20,6 +20,12 @@ _BLOCKS = st.builds(
     kernel=st.sampled_from([3, 5]),
     expansion=st.sampled_from([None, 1, 3]),
 )
+_ATTENTION = st.builds(
+    AttentionBlock,
+    heads=st.sampled_from([1, 3]),
+    head_channels=st.sampled_from([2, 5]),
+    expansion=st.sampled_from([1, 2]),
+)
 CONFIGS = st.builds(
     StudentConfig,
     stem_channels=st.sampled_from([3, 6]),
@@ -27,6 +33,13 @@ CONFIGS = st.builds(
     top_channels=st.sampled_from([None, 7]),
     embedding_dim=st.integers(1, 9),
     causal=st.booleans(),
+)
+
+ATTENDING = st.builds(
+    StudentConfig,
+    stem_channels=st.sampled_from([3, 6]),
+    blocks=st.lists(st.one_of(_BLOCKS, _ATTENTION), min_size=1, max_size=4).map(tuple),
+    embedding_dim=st.integers(1, 9),
 )
 
 

@@ -20,7 +20,7 @@ from acula_edge.students.families import FAMILIES
 from acula_edge.students.plan import Plan, plan_of
 from acula_edge.students.student import Student
 from tests.students import liveness
-from tests.students.shapes import CONFIGS, heard, real_features
+from tests.students.shapes import ATTENDING, CONFIGS, heard, real_features
 
 MELS, FRAMES, LOGITS = 48, 249, 20
 
@@ -45,7 +45,7 @@ def test_plan_of_a_family_is_what_its_network_takes(name: str) -> None:
 
 
 @settings(max_examples=12)
-@given(CONFIGS, st.integers(3, 20), st.integers(32, 50), st.integers(1, 5))
+@given(st.one_of(CONFIGS, ATTENDING), st.integers(3, 20), st.integers(32, 50), st.integers(1, 5))
 def test_plan_of_any_shape_is_what_its_network_takes(
     config: StudentConfig, mels: int, frames: int, logits: int
 ) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from acula_edge.errors import UsageError
 from acula_edge.students.config import StudentConfig
+from acula_edge.students.families.attention import ATTENTION
 from acula_edge.students.families.base import BASE
 from acula_edge.students.families.large import LARGE
 from acula_edge.students.families.small import SMALL
@@ -48,6 +49,7 @@ _OFFLINE = {
     "tiny": Family(TINY, "Cortex-M4", 40_000, 64 * 1024),
     "small": Family(SMALL, "Cortex-M7 or M33", 120_000),
     "base": Family(BASE, "phone", 1_000_000),
+    "attention": Family(ATTENTION, "phone", 1_000_000),
     "large": Family(LARGE, "fast phone", 5_000_000),
 }
 
