@@ -37,10 +37,10 @@ class LossWeights(BaseModel):
     angle: float = Field(default=0.0, ge=0)
     gram: float = Field(default=0.0, ge=0)
     contrastive: float = Field(default=0.0, ge=0)
-    logits: float = Field(default=0.5, ge=0)
+    logits: float = Field(default=0.0, ge=0)
     labels: float = Field(default=1.0, ge=0)
-    semantic: float = Field(default=0.3, ge=0)
-    reports: float = Field(default=0.3, ge=0)
+    semantic: float = Field(default=1.0, ge=0)
+    reports: float = Field(default=0.0, ge=0)
 
     @classmethod
     def only(cls, **weights: float) -> LossWeights:
