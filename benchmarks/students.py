@@ -60,7 +60,7 @@ LESSONS: dict[str, dict[str, Any]] = {
 TITLES = {"distilled": "distilled", "labels": "labels alone", "direct": "aligned directly"}
 # Longer is better up to here in three folds of the training patients (benchmarks/ablation.py); `large` was
 # given what fitted into the time on a GPU.
-EPOCHS = {"tiny": 100, "small": 100, "base": 60, "attention": 60, "large": 45}
+EPOCHS = {"tiny": 100, "small": 100, "base": 60, "attention": 60, "large": 48}
 TEACHER = "teacher"
 
 Floats = np.ndarray

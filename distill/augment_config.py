@@ -30,8 +30,8 @@ class AugmentConfig(BaseModel):
     `snr_db` (least, most); it is generated, or cut from the audio files of `noise_folder`. Mixup takes
     its share from Beta(`mixup_alpha`, `mixup_alpha`). At most `max_clipped` of the samples are clipped.
 
-    On the disk a view takes 2 bytes a feature and 4 a number of the teacher: 27 kB at the defaults
-    (48 mels x 249 frames, 192 + 512 numbers and the logits), so 270 MB for 5000 clips of two views.
+    On the disk a view takes 2 bytes a feature and 4 a number of the teacher: 30 kB at the defaults
+    (48 mels x 249 frames, 1024 + 512 numbers and the logits), so 300 MB for 5000 clips of two views.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
