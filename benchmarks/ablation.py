@@ -59,53 +59,53 @@ def _beside_labels(**weights: float) -> dict[str, Any]:
 _VIEWS = AugmentConfig(mixup=0.0)
 _QUIET = SpectrogramConfig(gain_db=0.0, mel_mask=0, frame_mask=0)
 _DIRECT = {"reports": 0.3}
-_DEFAULT = {"reports": 0.3, "logits": 0.5, "semantic": 0.3}
+_MIX = {"reports": 0.3, "logits": 0.5, "semantic": 0.3}
 ROWS: dict[str, dict[str, Any]] = {
     "labels alone": _beside_labels(),
     "labels + own reports, no teacher": _beside_labels(**_DIRECT),
     "labels + logits": _beside_labels(logits=0.5),
-    "labels + semantic": _beside_labels(semantic=1.0),
+    "default: labels + semantic": _beside_labels(semantic=1.0),
     "labels + logits + semantic": _beside_labels(logits=0.5, semantic=1.0),
     "labels + semantic 2": _beside_labels(semantic=2.0),
     "labels + logits + semantic 2": _beside_labels(logits=0.5, semantic=2.0),
-    "default, semantic 1": _beside_labels(**_DEFAULT | {"semantic": 1.0}),
+    "mix, semantic 1": _beside_labels(**_MIX | {"semantic": 1.0}),
     "labels + own reports + logits": _beside_labels(**_DIRECT, logits=0.5),
     "labels + own reports + light semantic": _beside_labels(**_DIRECT, semantic=0.3),
-    "default: labels + own reports + logits + light semantic": _beside_labels(**_DEFAULT),
+    "mix: labels + own reports + logits + light semantic": _beside_labels(**_MIX),
     "labels + embedding": _beside_labels(embedding=0.3),
     "labels + cosine": _beside_labels(cosine=0.3),
     "labels + distance": _beside_labels(distance=1.0),
     "labels + angle": _beside_labels(angle=1.0),
     "labels + Gram": _beside_labels(gram=0.3),
     "labels + contrastive": _beside_labels(contrastive=0.1),
-    "default + distance": _beside_labels(**_DEFAULT, distance=1.0),
-    "default + embedding": _beside_labels(**_DEFAULT, embedding=0.3),
-    "default + contrastive": _beside_labels(**_DEFAULT, contrastive=0.1),
-    "default, logits 2": _beside_labels(**_DEFAULT | {"logits": 2.0}),
-    "default, logits 2 + embedding": _beside_labels(**_DEFAULT | {"logits": 2.0}, embedding=0.3),
-    "default, one view": _beside_labels(**_DEFAULT) | {"augment": _VIEWS.model_copy(update={"views": 1})},
-    "default, no spectrogram noise": _beside_labels(**_DEFAULT)
+    "mix + distance": _beside_labels(**_MIX, distance=1.0),
+    "mix + embedding": _beside_labels(**_MIX, embedding=0.3),
+    "mix + contrastive": _beside_labels(**_MIX, contrastive=0.1),
+    "mix, logits 2": _beside_labels(**_MIX | {"logits": 2.0}),
+    "mix, logits 2 + embedding": _beside_labels(**_MIX | {"logits": 2.0}, embedding=0.3),
+    "mix, one view": _beside_labels(**_MIX) | {"augment": _VIEWS.model_copy(update={"views": 1})},
+    "mix, no spectrogram noise": _beside_labels(**_MIX)
     | {"augment": _VIEWS.model_copy(update={"spectrogram": _QUIET})},
-    "default, no average of weights": _beside_labels(**_DEFAULT) | {"ema_decay": 0.0},
-    "default, 20 epochs": _beside_labels(**_DEFAULT) | {"epochs": 20},
-    "default, 120 epochs": _beside_labels(**_DEFAULT) | {"epochs": 120},
+    "mix, no average of weights": _beside_labels(**_MIX) | {"ema_decay": 0.0},
+    "mix, 20 epochs": _beside_labels(**_MIX) | {"epochs": 20},
+    "mix, 120 epochs": _beside_labels(**_MIX) | {"epochs": 120},
 } | {
     f"{family}, {title}": {"student": FAMILIES[family].config} | changes
     for family in ("small", "base", "large")
     for title, changes in {
         "labels alone": _beside_labels(),
-        "default": _beside_labels(**_DEFAULT),
-        "default, logits 2": _beside_labels(**_DEFAULT | {"logits": 2.0}),
-        "default, semantic 1": _beside_labels(**_DEFAULT | {"semantic": 1.0}),
-        "labels + semantic": _beside_labels(semantic=1.0),
+        "mix": _beside_labels(**_MIX),
+        "mix, logits 2": _beside_labels(**_MIX | {"logits": 2.0}),
+        "mix, semantic 1": _beside_labels(**_MIX | {"semantic": 1.0}),
+        "default: labels + semantic": _beside_labels(semantic=1.0),
         "labels + semantic 2": _beside_labels(semantic=2.0),
         "labels + logits + semantic": _beside_labels(logits=0.5, semantic=1.0),
-        "default + embedding": _beside_labels(**_DEFAULT, embedding=0.3),
-        "default + distance": _beside_labels(**_DEFAULT, distance=1.0),
-        "default, 30 epochs": _beside_labels(**_DEFAULT) | {"epochs": 30},
-        "default, 120 epochs": _beside_labels(**_DEFAULT) | {"epochs": 120},
-        "default + distance, 30 epochs": _beside_labels(**_DEFAULT, distance=1.0) | {"epochs": 30},
-        "default, rate 5e-4, 30 epochs": _beside_labels(**_DEFAULT) | {"learning_rate": 5e-4, "epochs": 30},
+        "mix + embedding": _beside_labels(**_MIX, embedding=0.3),
+        "mix + distance": _beside_labels(**_MIX, distance=1.0),
+        "mix, 30 epochs": _beside_labels(**_MIX) | {"epochs": 30},
+        "mix, 120 epochs": _beside_labels(**_MIX) | {"epochs": 120},
+        "mix + distance, 30 epochs": _beside_labels(**_MIX, distance=1.0) | {"epochs": 30},
+        "mix, rate 5e-4, 30 epochs": _beside_labels(**_MIX) | {"learning_rate": 5e-4, "epochs": 30},
         "labels alone, 30 epochs": _beside_labels() | {"epochs": 30},
     }.items()
 }

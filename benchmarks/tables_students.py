@@ -24,7 +24,7 @@ def students(folder: Path) -> str:
     """Everything about students under `folder`; empty if nothing was measured."""
     parts = {
         "students.json": _families,
-        "ablation_openwakeword.json": _ablation,
+        "ablation_whisper-base-3.json": _ablation,
         "search.json": _search,
         "distillation.json": _speed,
         "adaptation.json": _adaptation,
