@@ -206,9 +206,9 @@ def _limits() -> Iterator[str]:
         "bakenn 1.0.0 takes the network up to its last convolution, and whole clips only. A streaming "
         "student's first operator, a padding before the map has channels, it refuses (`batch/channel "
         "padding is unsupported`): it gets the clip behind that. It names no Cortex-M but the M0+ and the "
-        "M4: what it makes for the M4 runs on each core. On the M55 CMSIS-NN's kernels write behind the arena "
-        "that it plans; it was given more, which is counted. Its code and CMSIS-NN are compiled with -O3, "
-        "ours with -O2."
+        "M4: what it makes for the M4 runs on each core. On the M55 CMSIS-NN's kernels write behind the "
+        "arena that it plans; it was given more, which is counted. Its code and CMSIS-NN are compiled with "
+        "-O3, ours with -O2."
     )
 
 

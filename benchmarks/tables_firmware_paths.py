@@ -38,8 +38,9 @@ def _decisions(found: Json) -> Iterator[str]:
         f"Trained students, {found['clips']} clips of training and validation recordings, each decided by "
         "the frozen rules ([how](benchmarks/firmware_paths.py), "
         "[all figures](benchmarks/results/firmware_paths.json)). Features are rounded to INT8, and both "
-        f"front ends work in single precision: {1e6 * own:.1f} of a million features of the firmware are one step "
-        f"off the exact ones at most, and {1e6 * other:.1f} of those inside the .tflite. {_verdict(found)} "
+        f"front ends work in single precision: {1e6 * own:.1f} of a million features of the firmware are one "
+        f"step off the exact ones at most, and {1e6 * other:.1f} of those inside the .tflite. "
+        f"{_verdict(found)} "
         "LiteRT's default, XNNPACK, rounds otherwise than the reference kernels that the firmware equals bit "
         "by bit, and a few of its decisions differ. Wherever a decision differs, its logit lies within "
         f"{most} INT8 steps of a limit of its rule, as if that limit had been moved by as much."
@@ -61,8 +62,8 @@ def _verdict(found: Json) -> str:
     names = sorted({f"`{name}`" for name, _ in causes})
     return (
         f"**The goal, equal decisions on every clip by like kernels, is missed by {len(causes)} of "
-        f"{decisions}** ({', '.join(names)}): the exact value of the feature behind it lies {far:.0e} of a step from where "
-        "rounding turns."
+        f"{decisions}** ({', '.join(names)}): the exact value of the feature behind it lies {far:.0e} of a "
+        "step from where rounding turns."
     )
 
 
