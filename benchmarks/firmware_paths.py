@@ -85,9 +85,15 @@ def main(dataset: Path, tflm_python: str, students: dict[str, Path]) -> None:
         paths = _open(Artifact.open(quantized), opened)
         found[name] = _student(paths)
     model = paths.quantized.file("model.tflite")
-    npus = {name: compile_for(npu, integer_model(model)).to_json() for name, npu in sorted(NPUS.items())}
-    tflm = _tflm(paths, tflm_python)
-    result = {"clips": CLIPS, "students": found, "tflm": tflm, "npus": npus, "environment": environment()}
+    npus = {npu: compile_for(spec, integer_model(model)).to_json() for npu, spec in sorted(NPUS.items())}
+    result = {
+        "clips": CLIPS,
+        "students": found,
+        "compiled": name,
+        "tflm": _tflm(paths, tflm_python),
+        "npus": npus,
+        "environment": environment(),
+    }
     write_json(RESULT, result)
 
 
@@ -150,7 +156,7 @@ def _from_pcm(paths: Paths, reference: bool) -> Heard:
         interpreter.invoke()
         logits.append(_steps(interpreter.get_tensor(outputs["logits"]["index"])[0], paths.grid))
         if reference:
-            found.append(interpreter.get_tensor(steps)[0])
+            found.append(interpreter.get_tensor(steps).reshape(paths.made.shape[1:]))
     return Heard(np.array(found), np.stack(logits))
 
 

@@ -62,9 +62,14 @@ def _verdict(found: Json) -> str:
     names = sorted({f"`{name}`" for name, _ in causes})
     return (
         f"**The goal, equal decisions on every clip by like kernels, is missed by {len(causes)} of "
-        f"{decisions}** ({', '.join(names)}): the exact value of the feature behind it lies {far:.0e} of a "
-        "step from where rounding turns."
+        f"{decisions}** ({', '.join(names)}): the exact value of the feature behind each lies within "
+        f"{_millionths(far)} millionths of a step of where rounding turns."
     )
+
+
+def _millionths(share: float) -> int:
+    """Rounded up."""
+    return math.ceil(1e6 * share)
 
 
 def _paths(found: Json) -> Table:
@@ -84,7 +89,7 @@ def _paths(found: Json) -> Table:
 
 
 def _tflm(found: Json) -> Iterator[str]:
-    tflm, student = found["tflm"], list(found["students"])[-1]
+    tflm, student = found["tflm"], found["compiled"]
     yield (
         f"TFLite Micro {tflm['version']} on the bytes of `model.tflite`, `{student}`: {tflm['different']} of "
         f"{tflm['values']} INT8 values differ from the firmware's network on the same clips, by "
@@ -107,4 +112,4 @@ def _npus(found: Json) -> Table:
         for name, npu in found["npus"].items()
     ]
     header = ("target", "MHz", "cycles a clip", "ms a clip", "SRAM KiB", "flash KiB", "left to the core")
-    return Table("Ethos-U: compiler estimates", header, tuple(rows))
+    return Table(f"`{found['compiled']}` on an Ethos-U: compiler estimates", header, tuple(rows))
