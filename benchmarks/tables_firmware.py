@@ -43,8 +43,8 @@ def _text(found: Json) -> Iterator[str]:
     yield (
         f"Trained students, {found['clips']} real clips, from samples to result, on emulated boards: "
         f"{wrong} of {values} INT8 values differ from LiteRT's reference kernels, with our kernels and with "
-        f"CMSIS-NN's. Of a million features {1e6 * off:.1f} are {most:g} step off the reference front end, none "
-        "by more ([how](benchmarks/firmware.py), [all figures](benchmarks/results/firmware.json))."
+        f"CMSIS-NN's. Of a million features {1e6 * off:.1f} are {most:g} step off the reference front end, "
+        "none by more ([how](benchmarks/firmware.py), [all figures](benchmarks/results/firmware.json))."
     )
 
 
