@@ -11,6 +11,8 @@ import pytest
 from acula_edge.artifact import Artifact
 from acula_edge.bench.config import BenchConfig
 from acula_edge.bench.folder import FolderBench, bench_folder
+from acula_edge.bench.stage import BenchInputs
+from acula_edge.bench.stage import run as make_report
 from acula_edge.contract import AudioContract
 from acula_edge.errors import ContractError
 from acula_edge.runtime.golden import Golden
@@ -79,3 +81,16 @@ def test_the_command_scores_by_the_library(run: Run, bundle: Artifact, mini_fold
     assert done.code == 0, done.err
     (system,) = (one for one in json.loads(done.out)["accuracy"]["systems"] if one["system"] == "int8_c")
     assert (system["title"], system["ran_in"]) == ("Student, INT8 C library", "C on this machine")
+
+
+def test_a_builds_report_has_the_library_too(
+    bundle: Artifact, mini_dataset: Artifact, mini_teacher: Artifact, tmp_path: Path
+) -> None:
+    inputs = BenchInputs(bundle, mini_dataset, mini_teacher, library=library_of(bundle))
+    quick = _FEW.model_copy(update={"latency_runs": 1, "warmup": 0, "threads": (1,)})
+    report = make_report(quick, inputs, tmp_path / "report")
+    systems = report.read_json("accuracy.json")["systems"]
+    assert [system["system"] for system in systems][-2:] == ["int8_tflite", "int8_c"]
+    rows = report.read_json("scores.json")["recordings"].values()
+    assert all(len(row["logits"]["int8_c"]) == len(row["logits"]["int8_tflite"]) for row in rows)
+    assert "Student, INT8 C library" in report.file("report.md").read_text(encoding="utf-8")
