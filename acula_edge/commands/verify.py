@@ -148,7 +148,7 @@ def _as_rows(found: _Found) -> None:
 def _decided_row(found: Decided) -> tuple[str, str, str, str]:
     note = f"{found.different} differ from model_pcm.tflite by LiteRT's {found.kernels}"
     if found.different:
-        note += f", within {found.steps_from_a_limit} INT8 steps of a limit of the rule"
+        note += f"; the logit's distance from a limit of the rule, in INT8 steps: {found.steps_from_a_limit}"
     return "decisions", str(found.decisions), "ok" if found.passed else "FAILED", note
 
 
