@@ -322,8 +322,10 @@ def _run_target(config: TargetConfig, inputs: Inputs, out: Path) -> Artifact:
 
 def _run_bench(config: BenchConfig, inputs: Inputs, out: Path) -> Artifact:
     from acula_edge.bench.stage import BenchInputs, run
+    from targets.stethoscope.host_runner import library_of
 
-    return run(config, BenchInputs(*(inputs[kind] for kind in _BENCH_PARENTS)), out)
+    bundle, dataset, teacher, quantized = (inputs[kind] for kind in _BENCH_PARENTS)
+    return run(config, BenchInputs(bundle, dataset, teacher, quantized, library_of(bundle)), out)
 
 
 _BENCH_PARENTS = (ArtifactKind.BUNDLE, ArtifactKind.DATASET, ArtifactKind.TEACHER, ArtifactKind.QUANTIZED)

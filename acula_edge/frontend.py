@@ -22,6 +22,7 @@ FULL_SCALE = 32768.0
 # A band that hardly moves in training (the anti-aliasing filter's stop band, say) must not be blown up
 # by its own normalisation: 0.1 in the natural logarithm of power is 0.4 dB.
 MIN_STD = 0.1
+_NOTHING = 1e-9  # of a window's transform, which is half the window's length at its peak
 _DECIMALS = 6  # of the learned mean and std: short in a firmware header, far below one INT8 step
 
 
@@ -97,11 +98,12 @@ def log_mel_module(contract: AudioContract) -> LogMel:
     bank = mel_filterbank(contract)
     used = bank.any(axis=0)  # bins outside all bands are never computed
     mean, std = _affine(contract)
+    dft, differences = _of_differences(_dft_kernels(contract)[:, used])
     return LogMel(
-        dft=_dft_kernels(contract)[:, used],
+        dft=dft / FULL_SCALE,
+        differences=differences,
         mel=bank[:, used],
         hop_samples=contract.hop_samples,
-        full_scale=FULL_SCALE,
         log_floor=contract.log_floor,
         mean=mean,
         std=std,
@@ -120,6 +122,19 @@ def _dft_kernels(contract: AudioContract) -> NDArray[np.float64]:
     # The phase is reduced in integers first: exact for any length.
     phase = 2.0 * np.pi * (np.outer(bins, samples) % contract.n_fft) / contract.n_fft
     return np.stack([np.cos(phase), np.sin(phase)]) * _hann(contract.window_samples)
+
+
+def _of_differences(kernels: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+    """Kernels (2, n_bins, window - 1) for x[n+1] - x[n], and true; the same ones for x, and false.
+
+    Summation by parts: sum_n g[n] x[n] = G[last] x[last] - sum_n G[n] (x[n+1] - x[n]), where G sums g up. The
+    first term is gone where the window's own transform is zero: in each bin from the second on, if the DFT is
+    as long as the window.
+    """
+    sums = np.cumsum(kernels, axis=-1)
+    if np.abs(sums[..., -1]).max() > _NOTHING:
+        return kernels, False
+    return -sums[..., :-1], True
 
 
 def _affine(contract: AudioContract) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -129,7 +129,7 @@ def _student(artifact: Artifact, dataset: Dataset, clips: Pcm, tools_python: str
         "features_off_at_most": float(off.max()),
         "different_answers": len(np.unique(answers.logits, axis=0)),
         "tflm_arena_bytes": _tflm(model, tools_python),
-        "bakenn": bakenn(model, made, tools_python) if tools_python and firmware.hops.count == 1 else [],
+        "bakenn": bakenn(model, made, tools_python) if tools_python else [],
         "builds": builds,
     }
 

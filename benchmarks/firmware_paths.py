@@ -1,13 +1,14 @@
 """Do other ways from a recording to a decision agree with the firmware, and what do compilers say of it?
 
-    python benchmarks/firmware_paths.py QUANTIZED DATASET [TFLM_PYTHON]
+    python benchmarks/firmware_paths.py DATASET TFLM_PYTHON FAMILY=QUANTIZED...
 
-QUANTIZED and DATASET are artifacts of a build, in its --work folder. CLIPS clips of training and validation
+DATASET and QUANTIZED are artifacts of builds, in their --work folders. CLIPS clips of training and validation
 recordings go through: the firmware (its front end's twin and LiteRT's reference kernels, which the tests and
 `verify` hold the C code to, bit by bit); the same network behind the exact front end; the .tflite that takes
 PCM, with reference kernels and with LiteRT's default, XNNPACK. Every clip is decided by the frozen rules.
-TFLM_PYTHON is a Python with the package tflite-micro. The network is compiled for every Ethos-U: those are
-estimates of the compiler, and nothing is executed. Writes benchmarks/results/firmware_paths.json.
+Of the last FAMILY: TFLM_PYTHON, a Python with the package tflite-micro, runs it, and it is compiled for every
+Ethos-U; those are estimates of the compiler, and nothing is executed.
+Writes benchmarks/results/firmware_paths.json.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ from numpy.typing import NDArray
 
 from acula_edge.artifact import Artifact, write_json
 from acula_edge.data.dataset import Dataset
-from acula_edge.data.recording import Split
+from acula_edge.data.metrics import logit_slices
+from acula_edge.data.recording import Recording, Split
 from acula_edge.data.spread import spread
 from acula_edge.environment import environment
 from acula_edge.evidence.decisions import Decisions
-from acula_edge.frontend import log_mel
+from acula_edge.frontend import log_mel, unnormalised_log_mel
 from acula_edge.progress import say
 from targets.stethoscope.flatbuffer import read_graph
 from targets.stethoscope.frontend import features, make_tables
@@ -50,31 +52,53 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Paths:
-    """A student, its clips int16 (n, samples), and the firmware's INT8 features (n, mels, frames)."""
+    """A student, its recordings, a clip of each, int16 (n, samples), and INT8 features (n, mels, frames).
+
+    `made` are the firmware's; `real` is what it rounds, exactly: float64, in steps.
+    """
 
     quantized: Artifact
     dataset: Dataset
     network: Network
+    recordings: list[Recording]
     pcm: NDArray[np.int16]
     made: Steps
+    real: NDArray[np.float64]
 
     @property
     def grid(self) -> Grid:
         """Of the logits."""
         return self.network.logits.grid
 
+    @property
     def exact(self) -> Steps:
         """Features of the reference front end, in float64, rounded once."""
-        grid = self.network.features.grid
-        real = log_mel(self.pcm, self.dataset.contract).astype(np.float64) / grid.scale
-        return np.clip(np.rint(real + grid.zero_point), -128, 127).astype(np.int8)
+        return np.clip(np.rint(self.real), -128, 127).astype(np.int8)
 
 
-def main(quantized: Path, dataset: Path, tflm_python: str | None) -> None:
+def main(dataset: Path, tflm_python: str, students: dict[str, Path]) -> None:
     """Run every path, compare, and write the result."""
-    paths = _open(Artifact.open(quantized), Dataset.open(Artifact.open(dataset)))
-    say(f"{len(paths.pcm)} clips")
-    exact, model = paths.exact(), paths.quantized.file("model.tflite")
+    opened = Dataset.open(Artifact.open(dataset))
+    found = {}
+    for name, quantized in students.items():
+        say(f"{name}: {CLIPS} clips")
+        paths = _open(Artifact.open(quantized), opened)
+        found[name] = _student(paths)
+    model = paths.quantized.file("model.tflite")
+    npus = {npu: compile_for(spec, integer_model(model)).to_json() for npu, spec in sorted(NPUS.items())}
+    result = {
+        "clips": CLIPS,
+        "students": found,
+        "compiled": name,
+        "tflm": _tflm(paths, tflm_python),
+        "npus": npus,
+        "environment": environment(),
+    }
+    write_json(RESULT, result)
+
+
+def _student(paths: Paths) -> dict[str, Any]:
+    exact, model = paths.exact, paths.quantized.file("model.tflite")
     firmware = reference_answers(model, paths.network, paths.made).logits
     heard = _from_pcm(paths, reference=True)
     others = {
@@ -83,27 +107,25 @@ def main(quantized: Path, dataset: Path, tflm_python: str | None) -> None:
         "model_pcm.tflite, XNNPACK": _from_pcm(paths, reference=False).logits,
     }
     own = reference_answers(model, paths.network, heard.features).logits
-    result = {
-        "clips": len(paths.pcm),
+    return {
         "student": paths.quantized.digest,
         "features": {"firmware": _off(paths.made, exact), "model_pcm.tflite": _off(heard.features, exact)},
         "paths": [{"path": name, **_against(paths, firmware, logits)} for name, logits in others.items()],
+        "causes": list(_causes(paths, firmware, heard)),
         "logits_off_with_the_features_of_model_pcm": float((own != heard.logits).mean()),
-        "tflm": _tflm(paths, exact, tflm_python),
-        "npus": {
-            name: compile_for(npu, integer_model(model)).to_json() for name, npu in sorted(NPUS.items())
-        },
-        "environment": environment(),
     }
-    write_json(RESULT, result)
 
 
 def _open(quantized: Artifact, dataset: Dataset) -> Paths:
     network = read_network(quantized.file("model.tflite"))
-    recordings = [*dataset.of(Split.TRAIN), *dataset.of(Split.VAL)]
-    pcm = np.stack([dataset.clips(recording)[0] for recording in spread(recordings, CLIPS, SEED)])
-    tables = make_tables(dataset.contract, network.features.grid)
-    return Paths(quantized, dataset, network, pcm, features(pcm, dataset.contract, tables))
+    recordings = spread([*dataset.of(Split.TRAIN), *dataset.of(Split.VAL)], CLIPS, SEED)
+    pcm = np.stack([dataset.clips(recording)[0] for recording in recordings])
+    contract, grid = dataset.contract, network.features.grid
+    assert contract.normalisation is not None
+    mean, std = (np.array(one)[:, None] for one in (contract.normalisation.mean, contract.normalisation.std))
+    real = (unnormalised_log_mel(pcm, contract) - mean) / std / grid.scale + grid.zero_point
+    made = features(pcm, contract, make_tables(contract, grid))
+    return Paths(quantized, dataset, network, recordings, pcm, made, real)
 
 
 @dataclass(frozen=True)
@@ -134,7 +156,7 @@ def _from_pcm(paths: Paths, reference: bool) -> Heard:
         interpreter.invoke()
         logits.append(_steps(interpreter.get_tensor(outputs["logits"]["index"])[0], paths.grid))
         if reference:
-            found.append(interpreter.get_tensor(steps)[0])
+            found.append(interpreter.get_tensor(steps).reshape(paths.made.shape[1:]))
     return Heard(np.array(found), np.stack(logits))
 
 
@@ -159,16 +181,49 @@ def _off(found: Steps, exact: Steps) -> dict[str, float]:
 
 
 def _against(paths: Paths, firmware: Steps, logits: Steps) -> dict[str, Any]:
-    """How often steps of logits, and decisions on single clips, differ from the firmware's."""
-    decided, other = _decide(paths, firmware), _decide(paths, logits)
-    differ = sum(one[task] != two[task] for one, two in zip(decided, other, strict=True) for task in one)
+    """How often steps of logits, and decisions on single clips, differ from the firmware's.
+
+    Where a decision differs, a limit of its rule lies between both logits: `steps_from_a_limit` at most.
+    """
     off = np.abs(firmware.astype(int) - logits)
+    differ = _different(paths, firmware, logits)
+    slices = logit_slices(paths.dataset.tasks)
     return {
-        "decisions": sum(map(len, decided)),
-        "different_decisions": int(differ),
+        "decisions": sum(map(len, _decide(paths, firmware))),
+        "different_decisions": len(differ),
+        "steps_from_a_limit": max((int(off[clip, slices[task].start]) for clip, task in differ), default=0),
         "logits_off": float((off > 0).mean()),
         "most_steps": int(off.max()),
     }
+
+
+def _different(paths: Paths, firmware: Steps, logits: Steps) -> list[tuple[int, str]]:
+    """Clip and task of each decision that differs."""
+    pairs = zip(_decide(paths, firmware), _decide(paths, logits), strict=True)
+    return [(clip, task) for clip, (one, two) in enumerate(pairs) for task in one if one[task] != two[task]]
+
+
+def _causes(paths: Paths, firmware: Steps, heard: Heard) -> Iterator[dict[str, Any]]:
+    """Each decision that differs from that of the .tflite by like kernels, and the features behind it."""
+    slices = logit_slices(paths.dataset.tasks)
+    for clip, task in _different(paths, firmware, heard.logits):
+        logit = slices[task].start
+        places = np.argwhere(paths.made[clip] != heard.features[clip])
+        yield {
+            "recording": paths.recordings[clip].id,
+            "task": task,
+            "logits": {"firmware": int(firmware[clip, logit]), "tflite": int(heard.logits[clip, logit])},
+            "features": [
+                {
+                    "mel": int(mel),
+                    "frame": int(frame),
+                    "exact": float(paths.real[clip, mel, frame]),
+                    "firmware": int(paths.made[clip, mel, frame]),
+                    "tflite": int(heard.features[clip, mel, frame]),
+                }
+                for mel, frame in places
+            ],
+        }
 
 
 def _decide(paths: Paths, steps: Steps) -> list[dict[str, str]]:
@@ -177,10 +232,8 @@ def _decide(paths: Paths, steps: Steps) -> list[dict[str, str]]:
     return [dict(rules.decide(paths.dataset.tasks, row)) for row in real]
 
 
-def _tflm(paths: Paths, exact: Steps, python: str | None) -> dict[str, Any] | None:
-    """The interpreter of TFLite Micro on the float features; None where it was not run."""
-    if python is None:
-        return None
+def _tflm(paths: Paths, python: str) -> dict[str, Any]:
+    """The interpreter of TFLite Micro on the float features."""
     model = paths.quantized.file("model.tflite")
     given = log_mel(paths.pcm, paths.dataset.contract)[:, None]
     with tempfile.TemporaryDirectory() as name:
@@ -189,7 +242,7 @@ def _tflm(paths: Paths, exact: Steps, python: str | None) -> dict[str, Any] | No
         command = [python, str(TFLM), "--outputs", str(model), str(folder)]
         version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
         outputs = [np.load(folder / f"output_{index}.npy") for index in (0, 1)]
-    own = reference_answers(model, paths.network, exact)
+    own = reference_answers(model, paths.network, paths.exact)
     grids = (paths.network.embedding.grid, paths.grid)
     found = [_steps(output, grid) for output, grid in zip(_by_width(outputs, own.logits), grids, strict=True)]
     off = np.abs(
@@ -209,6 +262,7 @@ def _by_width(outputs: Iterable[Floats], logits: Steps) -> list[Floats]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4):
+    if len(sys.argv) < 4:
         raise SystemExit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
+    named = dict(argument.split("=", 1) for argument in sys.argv[3:])
+    main(Path(sys.argv[1]), sys.argv[2], {name: Path(path) for name, path in named.items()})

@@ -63,6 +63,21 @@ def mapped(
     return {file.stem: np.load(file, mmap_mode="r") for file in sorted(whole.glob("*.npy"))}
 
 
+def prune(folder: Path, newest: int) -> None:
+    """Remove all but the `newest` of the folders in `folder` that `mapped` was asked for last.
+
+    What another process makes meanwhile stays; what it has mapped, it keeps until it ends.
+    """
+    asked = sorted(folder.glob(f"*/{_LOCK}"), key=lambda lock: lock.stat().st_mtime_ns, reverse=True)
+    for lock in asked[newest:]:
+        with lock.open("w", encoding="utf-8") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(lock.parent)
+
+
 def _kept(folder: Path, piece: Piece, make: Callable[[Piece], Shard]) -> Path:
     if not _is_sound(folder):
         shard = make(piece)
@@ -103,10 +118,23 @@ def _aside(folder: Path) -> Iterator[Path]:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """No other process makes the same meanwhile; a lock goes with the process that holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    path = folder / _LOCK
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_at(lock.fileno(), path):
+                os.utime(path)  # `prune` goes by it
+                yield
+                return
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one at `path`: another process may have removed its folder."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -16,12 +16,14 @@ from acula_edge.errors import ArtifactError
 from acula_edge.students.store import save_student
 from distill.augment_config import AugmentConfig
 from distill.config import DistillConfig
+from distill.shards import prune
 from distill.text_space import Texts, learn_texts
 from distill.training import Trained, train
 from distill.views import Views, make_views
 
 DISTILL_FILE = "distill.json"
 VIEWS = "views"
+_KEPT_VIEWS = 8  # sets, in the folder of views: training and validation, for four teachers or ways to augment
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ def run(config: DistillConfig, inputs: DistillInputs, out: Path) -> Artifact:
     """Train the student on the training patients; keep the epoch with the best validation AUROC.
 
     The views that it is trained on stay in the folder `views` beside `out`, for the next student of this
-    teacher. Raises ContractError if teacher and dataset carry different front ends, ArtifactError if the
-    teacher was trained on another dataset, UsageError if the embedding is wider than the teacher's space.
+    teacher; those that were not asked for longest go. Raises ContractError if teacher and dataset carry
+    different front ends, ArtifactError if the teacher was trained on another dataset, UsageError if the
+    embedding is wider than the teacher's space.
     """
     dataset = Dataset.open(inputs.dataset)
     AudioContract.of(inputs.teacher.manifest.contract).require_equal(dataset.contract, "the teacher")
@@ -53,6 +56,7 @@ def run(config: DistillConfig, inputs: DistillInputs, out: Path) -> Artifact:
     )
     plain = AugmentConfig(views=1)
     val = make_views(dataset, inputs.teacher, dataset.of(Split.VAL), plain, folder, "views val")
+    prune(folder, _KEPT_VIEWS)
     checkpoint = work_dir(out) / "student.safetensors"
     trained = train(config, dataset.tasks, dataset.contract, views, val, texts, checkpoint)
     with ArtifactWriter(out) as writer:

@@ -10,7 +10,15 @@ from pathlib import Path
 from acula_edge.artifact import Artifact, ArtifactKind
 from acula_edge.bench import columns
 from acula_edge.bench.config import BenchConfig
-from acula_edge.bench.scoring import GraphScorer, Scorer, Sound, score_all, teacher_scorers
+from acula_edge.bench.scoring import (
+    GraphScorer,
+    LibraryOpener,
+    Scorer,
+    Sound,
+    library_scorer,
+    score_all,
+    teacher_scorers,
+)
 from acula_edge.bench.systems import DECIDING, PANEL, graphs_in
 from acula_edge.data.audio import read_audio
 from acula_edge.data.folder import Folder, SourceRow, folder_digest, read_folder
@@ -51,18 +59,21 @@ class FolderBench:
     logits: Logits
 
 
-def bench_folder(model: Artifact, root: Path, config: BenchConfig) -> FolderBench:
+def bench_folder(
+    model: Artifact, root: Path, config: BenchConfig, library: LibraryOpener | None = None
+) -> FolderBench:
     """Score every labelled recording of a folder, whatever its split, in every runtime that is here.
 
-    `model` is a Bundle or a Teacher. Raises UsageError for another artifact, DataError for a folder that
-    can not be read or has no recording that the model's tasks are about.
+    `model` is a Bundle or a Teacher; `library` opens a bundle's C library. Raises UsageError for another
+    artifact, DataError for a folder that can not be read or has no recording that the model's tasks are
+    about.
     """
     tasks = tasks_of(model)
     folder = read_folder(root)
     rows = [row for row in folder.rows if Member.of_row(row, tasks).labels]
     if not rows:
         raise DataError(_nothing_asked(folder, tasks))
-    scorers, warnings = _scorers(model)
+    scorers, warnings = _scorers(model, library)
     kept: list[SourceRow] = []
     broken: list[BrokenFile] = []
     logits = score_all(_sounds(folder, rows, kept, broken), len(rows), scorers, "Scoring recordings")
@@ -110,7 +121,7 @@ def rules_of(model: Artifact) -> Decisions:
     return Decisions.without_rules(tasks_of(model))
 
 
-def _scorers(model: Artifact) -> tuple[dict[str, Scorer], list[str]]:
+def _scorers(model: Artifact, library: LibraryOpener | None) -> tuple[dict[str, Scorer], list[str]]:
     if model.manifest.kind is ArtifactKind.TEACHER:
         return teacher_scorers(model), []
     held = graphs_in(model)
@@ -119,7 +130,9 @@ def _scorers(model: Artifact) -> tuple[dict[str, Scorer], list[str]]:
     warnings = [f"{graph.file} was not run: {graph.system.ran_in} is not installed" for graph in missing]
     if model.read_json(_TASKS_IN[ArtifactKind.BUNDLE])["simulated"]:
         warnings.append("the model was trained on simulated recordings")
-    return {name: GraphScorer.open(model, graph) for name, graph in usable.items()}, warnings
+    compiled, no_compiler = library_scorer(model, library)
+    files = {name: GraphScorer.open(model, graph) for name, graph in usable.items()}
+    return {**files, **compiled}, [*warnings, *no_compiler]
 
 
 def _sounds(

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.artifact import Artifact
-from acula_edge.bench.systems import VARIANTS, Graph
+from acula_edge.bench.systems import LIBRARY, VARIANTS, Graph
 from acula_edge.contract import AudioContract
 from acula_edge.data.audio import resample, to_int16
 from acula_edge.data.clips import cut_clips
-from acula_edge.errors import DataError
+from acula_edge.errors import DataError, ToolError
 from acula_edge.frontend import log_mel
 from acula_edge.progress import track
 from acula_edge.runtime.runner import Form, Runner, open_runner
@@ -21,6 +21,8 @@ from acula_edge.runtime.runner import Form, Runner, open_runner
 Floats = NDArray[np.float32]
 Sound = tuple[Floats, int]  # mono samples (n,) with full scale 1.0, and their rate in Hz
 Scorer = Callable[[Floats, int], Floats]  # a sound -> logits (K,)
+
+LibraryOpener = Callable[[], Runner]  # compiles and loads a bundle's C library
 
 DECIMALS = 6  # of a stored logit: far below one INT8 step
 
@@ -52,6 +54,20 @@ def teacher_scorers(teacher: Artifact) -> dict[str, Scorer]:
 
     held = teacher.read_json("teacher.json")["variants"]
     return {name: TeacherModel.open(teacher, name).logits for name in VARIANTS if name in held}
+
+
+def library_scorer(
+    bundle: Artifact, library: LibraryOpener | None
+) -> tuple[dict[str, Scorer], tuple[str, ...]]:
+    """A scorer by the C library of a bundle that has one, and warnings: one if there is no compiler."""
+    if library is None:
+        return {}, ()
+    try:
+        runner = library()
+    except ToolError as error:
+        return {}, (f"the C library was not run: {error}",)
+    contract = AudioContract.of(bundle.manifest.contract)
+    return {LIBRARY.name: GraphScorer(runner, Form.PCM, contract)}, ()
 
 
 def clips_of(samples: Floats, rate_hz: int, contract: AudioContract) -> NDArray[np.int16]:

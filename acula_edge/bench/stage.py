@@ -12,7 +12,14 @@ from acula_edge.bench.config import BenchConfig
 from acula_edge.bench.latency import measure
 from acula_edge.bench.report import Hop, Ops, Report, limitations
 from acula_edge.bench.results import Performance
-from acula_edge.bench.scoring import GraphScorer, Scorer, score_all, teacher_scorers
+from acula_edge.bench.scoring import (
+    GraphScorer,
+    LibraryOpener,
+    Scorer,
+    library_scorer,
+    score_all,
+    teacher_scorers,
+)
 from acula_edge.bench.sections import page_of
 from acula_edge.bench.systems import DECIDING, PANEL, graphs_in
 from acula_edge.bench.verdict import verdict
@@ -31,18 +38,20 @@ from acula_edge.evidence.html import to_html
 from acula_edge.evidence.markdown import to_markdown
 from acula_edge.evidence.operating import operating_points
 from acula_edge.evidence.results import Accuracy
+from acula_edge.progress import say
 
 MEASURED = ("report.json", "report.md", "report.html", "latency.json")
 
 
 @dataclass(frozen=True)
 class BenchInputs:
-    """`quantized`, where given, adds its float graphs to what is timed."""
+    """`quantized`, where given, adds its float graphs to what is timed; `library` opens a C library."""
 
     bundle: Artifact
     dataset: Artifact
     teacher: Artifact
     quantized: Artifact | None = None
+    library: LibraryOpener | None = None
 
     @property
     def all(self) -> tuple[Artifact, ...]:
@@ -82,6 +91,10 @@ def _score(dataset: Dataset, recordings: Sequence[Recording], inputs: BenchInput
     scorers |= {
         graph.system.name: GraphScorer.open(inputs.bundle, graph) for graph in graphs_in(inputs.bundle)
     }
+    compiled, no_compiler = library_scorer(inputs.bundle, inputs.library)
+    for warning in no_compiler:
+        say(f"warning: {warning}")
+    scorers |= compiled
     sounds = ((to_float32(dataset.pcm(recording)), recording.sample_rate_hz) for recording in recordings)
     return score_all(sounds, len(recordings), scorers, "Scoring the test split")
 

@@ -33,7 +33,10 @@ GRAPHS: tuple[Graph, ...] = (
     ),
 )
 
-SYSTEMS: tuple[System, ...] = (*VARIANTS.values(), *(graph.system for graph in GRAPHS))
+# The C library of a stethoscope: no file of the bundle, but what a compiler makes of its sources.
+LIBRARY = System("int8_c", "Student, INT8 C library", "C on this machine")
+
+SYSTEMS: tuple[System, ...] = (*VARIANTS.values(), *(graph.system for graph in GRAPHS), LIBRARY)
 
 PANEL = Panel(
     systems=SYSTEMS,
@@ -44,11 +47,13 @@ PANEL = Panel(
         ("student", "aligned", "distillation"),
         ("int8_pte", "student", "INT8, .pte"),
         ("int8_tflite", "student", "INT8, .tflite"),
+        ("int8_c", "student", "INT8, C library"),
         ("int8_pte", "int8_tflite", ".pte against .tflite"),
+        ("int8_c", "int8_tflite", "C library against .tflite"),
     ),
 )
 # The rules were frozen on the student's scores: they say nothing of another model's.
-DECIDING = Panel(systems=tuple(graph.system for graph in GRAPHS), comparisons=())
+DECIDING = Panel(systems=(*(graph.system for graph in GRAPHS), LIBRARY), comparisons=())
 
 
 def graphs_in(bundle: Artifact) -> tuple[Graph, ...]:

@@ -30,8 +30,9 @@ def bench(
 ) -> None:
     """Measure accuracy, or speed and memory.
 
-    With --data, accuracy on any labelled recordings, in every runtime that is installed, and how a bundle's
-    frozen decisions do there; without it, latency and memory on this machine.
+    With --data, accuracy on any labelled recordings, in every runtime that is installed and by a
+    stethoscope's C library where gcc is, and how a bundle's frozen decisions do there; without it, latency
+    and memory on this machine.
     """
     from acula_edge.artifact import Artifact
     from acula_edge.errors import UsageError
@@ -51,8 +52,9 @@ def _accuracy(artifact: Artifact, data: Path, out: Path | None, as_json: bool) -
     from acula_edge.evidence.operating import operating_table
     from acula_edge.evidence.sections import accuracy_table
     from acula_edge.progress import say
+    from targets.stethoscope.host_runner import library_of
 
-    found = bench_folder(artifact, data, BenchConfig())
+    found = bench_folder(artifact, data, BenchConfig(), library_of(artifact))
     if out is not None:
         write_scores(found, out)
     for warning in found.result.warnings:

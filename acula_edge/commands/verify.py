@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from acula_edge.artifact import Artifact
     from acula_edge.runtime.golden import Check
     from acula_edge.runtime.runner import Runtime
+    from targets.stethoscope.decided import Decided
+    from targets.stethoscope.unexecuted import Unexecuted
     from targets.stethoscope.verify import FirmwareCheck
 
 
@@ -41,16 +44,44 @@ def verify(
     model = _open(bundle)
     asked = [Runtime(runtime)] if runtime else [name for name in Runtime if available(name)]
     problems = model.verify()
-    checks = [] if problems else verify_bundle(model, asked)
-    checked = {check.runtime for check in checks}
-    missing = [name for name in Runtime if name not in checked]
-    firmware = None if problems or runtime else _firmware(model, clock_mhz)
-    (_as_json if as_json else _as_rows)(model, problems, checks, missing, firmware)
-    failed = [*problems, *(f"{_file(check)} misses its bound" for check in checks if not check.passed)]
-    if firmware is not None and not firmware.passed:
-        failed.append(f"the library on {firmware.core.machine}: {'; '.join(firmware.findings.failures)}")
-    if failed:
-        raise GateError(f"{model.path} is not as it was built: {'; '.join(failed)}")
+    found = _Found(
+        model=model,
+        problems=problems,
+        checks=[] if problems else verify_bundle(model, asked),
+        firmware=None if problems or runtime else _firmware(model, clock_mhz),
+        unexecuted=() if problems else _unexecuted(model),
+    )
+    (_as_json if as_json else _as_rows)(found)
+    if found.failures:
+        raise GateError(f"{model.path} is not as it was built: {'; '.join(found.failures)}")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found of a bundle: `firmware` is None without a library, or where a runtime was asked for."""
+
+    model: Artifact
+    problems: Sequence[str]
+    checks: Sequence[Check]
+    firmware: FirmwareCheck | None
+    unexecuted: Sequence[Unexecuted]
+
+    @property
+    def missing(self) -> list[Runtime]:
+        """Runtimes that ran no file."""
+        from acula_edge.runtime.runner import Runtime
+
+        checked = {check.runtime for check in self.checks}
+        return [name for name in Runtime if name not in checked]
+
+    @property
+    def failures(self) -> list[str]:
+        """Sentences."""
+        failed = [*self.problems]
+        failed += [f"{_file(check)} misses its bound" for check in self.checks if not check.passed]
+        if self.firmware is not None and not self.firmware.passed:
+            failed.append(f"the library on {self.firmware.core.machine}: {'; '.join(self.firmware.failures)}")
+        return failed
 
 
 def _firmware(model: Artifact, clock_mhz: float) -> FirmwareCheck | None:
@@ -58,6 +89,12 @@ def _firmware(model: Artifact, clock_mhz: float) -> FirmwareCheck | None:
 
     core = core_of(model)
     return None if core is None else verify_firmware(model, core, clock_mhz * 1e6)
+
+
+def _unexecuted(model: Artifact) -> Sequence[Unexecuted]:
+    from targets.stethoscope.unexecuted import unexecuted
+
+    return unexecuted(model)
 
 
 def _open(path: Path) -> Artifact:
@@ -76,44 +113,43 @@ def _open(path: Path) -> Artifact:
     return model
 
 
-def _as_json(
-    model: Artifact,
-    problems: Sequence[str],
-    checks: Sequence[Check],
-    missing: Sequence[Runtime],
-    firmware: FirmwareCheck | None,
-) -> None:
-    passed = not problems and all(check.passed for check in checks) and (firmware is None or firmware.passed)
-    found = {} if firmware is None else {"firmware": firmware.to_json()}
+def _as_json(found: _Found) -> None:
+    library = {} if found.firmware is None else {"firmware": found.firmware.to_json()}
     print_json(
         {
-            "bundle": str(model.path),
-            "digest": model.digest,
-            "passed": passed,
-            "problems": problems,
-            "checks": [check.to_json() for check in checks],
-            "not_checked": missing,
-            **found,
+            "bundle": str(found.model.path),
+            "digest": found.model.digest,
+            "passed": not found.failures,
+            "problems": found.problems,
+            "checks": [check.to_json() for check in found.checks],
+            "not_checked": found.missing,
+            "not_executed": [file.to_json() for file in found.unexecuted],
+            **library,
         }
     )
 
 
-def _as_rows(
-    model: Artifact,
-    problems: Sequence[str],
-    checks: Sequence[Check],
-    missing: Sequence[Runtime],
-    firmware: FirmwareCheck | None,
-) -> None:
-    n_files = len(model.manifest.files) + len(model.manifest.measured)
-    rows = [("hashes", f"{n_files} files", "FAILED" if problems else "ok", "; ".join(problems))]
-    for check in checks:
+def _as_rows(found: _Found) -> None:
+    manifest = found.model.manifest
+    n_files = len(manifest.files) + len(manifest.measured)
+    intact = "FAILED" if found.problems else "ok"
+    rows = [("hashes", f"{n_files} files", intact, "; ".join(found.problems))]
+    for check in found.checks:
         error = check.note or f"largest error {check.max_abs_error:g}, bound {check.bound:g} {check.unit}"
         rows.append((_file(check), f"{check.clips} clips", "ok" if check.passed else "FAILED", error))
-    rows += [(f".{name}", "", "not checked", "") for name in missing]
-    if firmware is not None:
-        rows.append(_firmware_row(firmware))
+    rows += [(f".{name}", "", "not checked", "") for name in found.missing]
+    rows += [(file.file, f"{file.bytes} bytes", "hash ok", file.note) for file in found.unexecuted]
+    if found.firmware is not None:
+        rows.append(_firmware_row(found.firmware))
+        rows += [_decided_row(decided) for decided in found.firmware.decided]
     print_rows(("check", "size", "result", "note"), rows)
+
+
+def _decided_row(found: Decided) -> tuple[str, str, str, str]:
+    note = f"{found.different} differ from model_pcm.tflite by LiteRT's {found.kernels}"
+    if found.different:
+        note += f"; the logit's distance from a limit of the rule, in INT8 steps: {found.steps_from_a_limit}"
+    return "decisions", str(found.decisions), "ok" if found.passed else "FAILED", note
 
 
 def _firmware_row(firmware: FirmwareCheck) -> tuple[str, str, str, str]:

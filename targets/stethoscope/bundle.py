@@ -26,6 +26,7 @@ from targets.stethoscope.cores import (
     Core,
 )
 from targets.stethoscope.cycles import BANDS
+from targets.stethoscope.decided import GOLDEN_TEST
 from targets.stethoscope.documents import templates
 from targets.stethoscope.drawing import draw_memory
 from targets.stethoscope.frontend import features
@@ -36,7 +37,6 @@ from targets.stethoscope.reference import Answers, reference_answers
 from targets.stethoscope.tflm import tflm_files
 
 MODEL = "model.tflite"
-GOLDEN_TEST = "test/golden.bin"
 # Each document and its template.
 _DOCUMENTS = {
     "README.md": "README.md.j2",

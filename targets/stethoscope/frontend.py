@@ -1,5 +1,10 @@
 """Front end of the firmware: its tables, and a twin of its C code that gives the same bits.
 
+Rounding must not show in INT8 features. A body sound has weak bands 50 dB below loud low ones: so the
+transform takes differences of the windowed sound, y[n+1] - y[n], whose spectrum is about level. Bin k is
+2 sin(pi k / n_fft) times as strong there. The weights of the bands undo that; they also divide by the mean,
+so that the logarithm is near zero and nothing large is added to it.
+
 The twin does what `c/acula_frontend.c` does, number by number in single precision, for all frames at once.
 It makes the golden vectors without a compiler, and the tests hold the C code to it.
 """
@@ -19,7 +24,8 @@ from targets.stethoscope.network import Grid
 
 Floats = NDArray[np.float32]
 _F = np.float32
-_STEPS_MOST = _F(255.0)
+# Added and taken away again, it leaves the nearest whole number, the even one of two.
+_WHOLE = _F(12582912.0)
 # S. L. Moshier's logf, Cephes 2.2.
 _SQRT_HALF = _F(0.707106781186547524)
 _POLYNOMIAL = (
@@ -39,33 +45,56 @@ class Tables:
     band_first: NDArray[np.uint16]
     band_count: NDArray[np.uint16]
     band_weights: Floats
+    floors: Floats
     gains: Floats
-    offsets: Floats
-    log_floor: np.float32
+    zero_point: int
 
 
 def make_tables(contract: AudioContract, grid: Grid) -> Tables:
     """The tables for features on `grid`. Raises ContractError without a learned normalisation."""
     if contract.normalisation is None:
         raise ContractError("the audio contract has no normalisation; build the Dataset again")
-    n_fft, samples = contract.n_fft, np.arange(contract.window_samples)
-    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * samples / contract.window_samples)
+    n_fft = contract.n_fft
     angles = -2.0 * np.pi * np.arange(3 * n_fft // 4 + 1) / n_fft
     bank = mel_filterbank(contract)
     used = [np.flatnonzero(band) for band in bank]
-    steps = np.array(contract.normalisation.std) * grid.scale
+    means = np.exp(np.array(contract.normalisation.mean))
     return Tables(
-        window=(hann / FULL_SCALE).astype(_F),
+        window=_window(contract).astype(_F),
         roots=np.stack([np.cos(angles), np.sin(angles)], 1).astype(_F).ravel(),
-        order=np.array(_order(n_fft // 2, 0, 1), dtype=np.uint16),
+        order=_pairs_in_order(contract).astype(np.uint16),
         band_first=np.array([bins[0] for bins in used], dtype=np.uint16),
         band_count=np.array([len(bins) for bins in used], dtype=np.uint16),
-        # A quarter: the transform gives twice the spectrum.
-        band_weights=np.concatenate([bank[m, bins] / 4.0 for m, bins in enumerate(used)]).astype(_F),
-        gains=(1.0 / steps).astype(_F),
-        offsets=(grid.zero_point + 128.0 - np.array(contract.normalisation.mean) / steps).astype(_F),
-        log_floor=_F(contract.log_floor),
+        band_weights=np.concatenate(
+            [bank[m, bins] / (_strength(bins, n_fft) * means[m]) for m, bins in enumerate(used)]
+        ).astype(_F),
+        floors=(contract.log_floor / means).astype(_F),
+        gains=(1.0 / (np.array(contract.normalisation.std) * grid.scale)).astype(_F),
+        zero_point=grid.zero_point,
     )
+
+
+def _pairs_in_order(contract: AudioContract) -> NDArray[np.int64]:
+    """The pair of samples that each place starts with; the first one where the window has ended."""
+    order = np.array(_order(contract.n_fft // 2, 0, 1))
+    return np.where(2 * order < contract.window_samples, order, 0)
+
+
+def _window(contract: AudioContract) -> NDArray[np.float64]:
+    """w[n+1] and w[n+1] - w[n] of both samples of each pair, flat (2 n_fft,); w is Hann over full scale.
+
+    w[n+1] x[n+1] - w[n] x[n] = w[n+1] (x[n+1] - x[n]) + (w[n+1] - w[n]) x[n].
+    """
+    samples = np.arange(contract.window_samples + 1)  # one sample further the periodic window is zero again
+    hann = (0.5 - 0.5 * np.cos(2.0 * np.pi * samples / contract.window_samples)) / FULL_SCALE
+    table = np.zeros((contract.n_fft, 2))
+    table[: contract.window_samples] = np.stack([hann[1:], np.diff(hann)], 1)
+    return table.reshape(-1, 4)[_order(contract.n_fft // 2, 0, 1)].ravel()
+
+
+def _strength(bins: NDArray[np.int64], n_fft: int) -> NDArray[np.float64]:
+    """Power of differences over that of the sound; four times, as the transform gives twice the spectrum."""
+    return np.asarray(4.0 * (2.0 * np.sin(np.pi * bins / n_fft)) ** 2)
 
 
 def radix_2_first(contract: AudioContract) -> bool:
@@ -77,7 +106,7 @@ def features(pcm: NDArray[np.int16], contract: AudioContract, tables: Tables) ->
     """What the C code makes of clips: int16 (n, clip_samples) -> int8 (n, n_mels, n_frames)."""
     frames = np.lib.stride_tricks.sliding_window_view(pcm, contract.window_samples, axis=-1)
     frames = frames[:, :: contract.hop_samples][:, : contract.n_frames]
-    re, im = _transform(_loaded(frames, contract, tables), contract, tables)
+    re, im = _transform(_loaded(frames, tables), contract, tables)
     power = _powers(re, im, tables)
     steps = np.empty((len(pcm), contract.n_mels, contract.n_frames), np.int8)
     start = 0
@@ -86,9 +115,11 @@ def features(pcm: NDArray[np.int16], contract: AudioContract, tables: Tables) ->
         for i in range(int(count)):
             total = total + power[..., int(first) + i] * tables.band_weights[start + i]
         start += int(count)
-        x = _logarithm(np.maximum(total, tables.log_floor)) * tables.gains[m] + tables.offsets[m]
-        clipped = np.minimum(np.maximum(x, _F(0)), _STEPS_MOST)
-        steps[:, m] = ((clipped + _F(0.5)).astype(np.int32) - 128).astype(np.int8)
+        x = _logarithm(np.maximum(total, tables.floors[m])) * tables.gains[m]
+        least, most = _F(-128 - tables.zero_point), _F(127 - tables.zero_point)
+        clipped = np.minimum(np.maximum(x, least), most)
+        whole = (clipped + _WHOLE) - _WHOLE
+        steps[:, m] = (whole.astype(np.int32) + tables.zero_point).astype(np.int8)
     return steps
 
 
@@ -99,12 +130,13 @@ def _order(size: int, start: int, step: int) -> list[int]:
     return [place for part in range(4) for place in _order(size // 4, start + step * part, step * 4)]
 
 
-def _loaded(frames: NDArray[np.int16], contract: AudioContract, tables: Tables) -> tuple[Floats, Floats]:
-    windowed = frames.astype(_F) * tables.window
-    padded = np.zeros((*frames.shape[:-1], contract.n_fft), _F)
-    padded[..., : contract.window_samples] = windowed
-    even = 2 * tables.order.astype(np.int64)
-    return padded[..., even], padded[..., even + 1]
+def _loaded(frames: NDArray[np.int16], tables: Tables) -> tuple[Floats, Floats]:
+    two_more = [(0, 0)] * (frames.ndim - 1) + [(0, 2)]
+    samples = np.pad(frames, two_more).astype(np.int32)
+    first, second, third = (samples[..., 2 * tables.order.astype(np.int64) + i] for i in range(3))
+    by = tables.window.reshape(-1, 4)
+    re = (second - first).astype(_F) * by[:, 0] + first.astype(_F) * by[:, 1]
+    return re, (third - second).astype(_F) * by[:, 2] + second.astype(_F) * by[:, 3]
 
 
 def _transform(z: tuple[Floats, Floats], contract: AudioContract, tables: Tables) -> tuple[Floats, Floats]:

@@ -139,7 +139,7 @@ def _of_sound(firmware: Firmware) -> Defines:
         ("ACULA_RADIX_2_FIRST", int(radix_2_first(contract))),
         ("ACULA_ROOTS", tables.roots.size),
         ("ACULA_BAND_WEIGHTS", tables.band_weights.size),
-        ("ACULA_LOG_FLOOR", f"{float(tables.log_floor).hex()}f"),
+        ("ACULA_FEATURES_ZERO", tables.zero_point),
     )
 
 
@@ -184,8 +184,8 @@ def _tables(tables: Tables) -> str:
         array("acula_order", tables.order, static=False),
         f"const acula_band_t acula_bands[{len(tables.band_first)}] = {{\n{bands}}};\n",
         array("acula_band_weights", tables.band_weights, static=False),
+        array("acula_floors", tables.floors, static=False),
         array("acula_gains", tables.gains, static=False),
-        array("acula_offsets", tables.offsets, static=False),
     )
     return "\n".join(parts)
 

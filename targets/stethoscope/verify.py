@@ -12,6 +12,7 @@ from acula_edge.contract import AudioContract
 from targets.stethoscope.bundle import MODEL
 from targets.stethoscope.cores import Core
 from targets.stethoscope.cycles import CLOCK_HZ, LABEL, Estimate, estimate
+from targets.stethoscope.decided import Decided, decided
 from targets.stethoscope.emulator import Findings, build_test, run_test
 from targets.stethoscope.lowering import read_network
 from targets.stethoscope.toolchain import Size, size_of
@@ -24,7 +25,8 @@ NETWORK = "src/acula_network.c"
 class FirmwareCheck:
     """Findings on the board, sizes of the library, and the network's layers with their work.
 
-    `estimate`: time on a real core, None where nothing is known of it.
+    `decided`: golden clips' decisions against those of the .tflite, by each kind of kernels. `estimate`:
+    time on a real core, None where nothing is known of it.
     """
 
     core: Core
@@ -32,12 +34,23 @@ class FirmwareCheck:
     size: Size
     layers: tuple[str, ...]
     macs: tuple[int, ...]
+    decided: tuple[Decided, ...]
     estimate: Estimate | None
 
     @property
     def passed(self) -> bool:
-        """Whether every golden value is the expected one, and every rule of the API is kept."""
-        return not self.findings.failures and self.findings.selftest == 0 and self.findings.mismatches == 0
+        """Whether every golden value is the expected one, the API's rules are kept, and decisions agree."""
+        return not self.failures and self.findings.selftest == 0 and self.findings.mismatches == 0
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Sentences."""
+        strayed = (
+            f"with {found.kernels} a decision differs {found.steps_from_a_limit} INT8 steps from any limit"
+            for found in self.decided
+            if not found.passed
+        )
+        return (*self.findings.failures, *strayed)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -52,6 +65,7 @@ class FirmwareCheck:
             "core": self.core.title,
             "board": f"{self.core.machine} (emulated)",
             "passed": self.passed,
+            "decided": [found.to_json() for found in self.decided],
             "network_instructions": self.findings.network_instructions,
             "estimate": None if self.estimate is None else {"label": LABEL, **asdict(self.estimate)},
             **asdict(self.size),
@@ -83,5 +97,6 @@ def verify_firmware(bundle: Artifact, core: Core, clock_hz: float = CLOCK_HZ) ->
             size=size_of(built),
             layers=tuple(layer.name for layer in network.layers),
             macs=tuple(layer.macs for layer in network.layers),
+            decided=decided(bundle, network),
             estimate=estimate(core.name, once, hop_seconds, clock_hz),
         )

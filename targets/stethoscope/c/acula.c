@@ -27,6 +27,7 @@ void acula_restart(acula_state_t *state)
         (void)memset(memory->arena.bytes + past->offset, past->zero, (size_t)past->kept);
     }
     (void)memset(memory->sums, 0, sizeof memory->sums);
+    (void)memset(state->frontend.samples + ACULA_WINDOW_SAMPLES, 0, 2u * sizeof state->frontend.samples[0]);
     memory->hops = 0;
     state->filled = 0;
     state->frame = 0;

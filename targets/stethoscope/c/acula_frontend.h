@@ -11,7 +11,7 @@
 #include "acula_config.h"
 
 typedef struct {
-    int16_t samples[ACULA_WINDOW_SAMPLES]; /* the newest ones, oldest first */
+    int16_t samples[ACULA_WINDOW_SAMPLES + 2]; /* the newest ones, oldest first; the last two count nothing */
     float spectrum[ACULA_N_FFT];
 } acula_frontend_t;
 

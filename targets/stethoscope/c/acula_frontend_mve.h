@@ -38,27 +38,26 @@ ACULA_INLINE void apart(float *z, uint32x4_t places, float32x4_t re, float32x4_t
     vstrwq_scatter_shifted_offset_f32(z + 1, places, im);
 }
 
-/* Samples from `first` on, two steps apart, by their window; zero where the window has ended. */
-ACULA_INLINE float32x4_t windowed(const int16_t *samples, int32_t first, uint32x4_t places)
+/* Four samples times the steps of the window to the next ones, and the steps to the next samples times the window. */
+ACULA_INLINE float32x4_t differences(int32x4_t x, int32x4_t next, float32x4_t window, float32x4_t slope)
 {
-#if ACULA_WINDOW_SAMPLES < ACULA_N_FFT
-    const mve_pred16_t heard = vcmphiq_u32(vdupq_n_u32((uint32_t)(ACULA_WINDOW_SAMPLES - first)), places);
-    const int32x4_t x = vldrhq_gather_shifted_offset_z_s32(samples + first, places, heard);
-    const float32x4_t by = vldrwq_gather_shifted_offset_z_f32(acula_window + first, places, heard);
-#else
-    const int32x4_t x = vldrhq_gather_shifted_offset_s32(samples + first, places);
-    const float32x4_t by = vldrwq_gather_shifted_offset_f32(acula_window + first, places);
-#endif
-    return vmulq_f32(vcvtq_f32_s32(x), by);
+    const float32x4_t ahead = vcvtq_f32_s32(vsubq_s32(next, x));
+    return vaddq_f32(vmulq_f32(ahead, window), vmulq_f32(vcvtq_f32_s32(x), slope));
 }
 
-/* Windowed samples as complex numbers, even ones real, in the order that the transform starts from. */
+/* Differences of the windowed samples as complex numbers, even ones real, in the order that the transform starts
+ * from. */
 static void load(const int16_t *samples, float *z)
 {
-    const uint32x4_t next = vidupq_n_u32(0, 2);
     for (int32_t i = 0; i < POINTS; i += LANES) {
         const uint32x4_t even = vshlq_n_u32(vldrhq_u32(acula_order + i), 1);
-        apart(z + (2 * i), next, windowed(samples, 0, even), windowed(samples, 1, even));
+        const int32x4_t first = vldrhq_gather_shifted_offset_s32(samples, even);
+        const int32x4_t second = vldrhq_gather_shifted_offset_s32(samples + 1, even);
+        const int32x4_t third = vldrhq_gather_shifted_offset_s32(samples + 2, even);
+        const float32x4x4_t window = vld4q_f32(acula_window + (4 * i));
+        const float32x4x2_t made = {{differences(first, second, window.val[0], window.val[1]),
+                                     differences(second, third, window.val[2], window.val[3])}};
+        vst2q_f32(z + (2 * i), made);
     }
 }
 
@@ -210,12 +209,11 @@ static void bands(const float *z, int8_t *features)
     const uint32x4_t places = vmulq_n_u32(vidupq_n_u32(0, 1), ACULA_MEL_STEP);
     for (int32_t m = 0; m < ACULA_N_MELS; m += LANES) {
         const mve_pred16_t used = vctp32q((uint32_t)(ACULA_N_MELS - m));
-        const float32x4_t sum = vmaxnmq_f32(weighted(z, m, used), vdupq_n_f32(ACULA_LOG_FLOOR));
-        const float32x4_t gain = vldrwq_z_f32(acula_gains + m, used);
-        const float32x4_t x = vaddq_f32(vmulq_f32(logarithms(sum), gain), vldrwq_z_f32(acula_offsets + m, used));
-        const float32x4_t least = vmaxnmq_f32(x, vdupq_n_f32(0.0f));
-        const float32x4_t steps = vaddq_n_f32(vminnmq_f32(least, vdupq_n_f32(STEPS_MOST)), 0.5f);
-        const int32x4_t made = vaddq_n_s32(vcvtq_s32_f32(steps), INT8_MIN);
+        const float32x4_t sum = vmaxnmq_f32(weighted(z, m, used), vldrwq_z_f32(acula_floors + m, used));
+        const float32x4_t x = vmulq_f32(logarithms(sum), vldrwq_z_f32(acula_gains + m, used));
+        const float32x4_t least = vmaxnmq_f32(x, vdupq_n_f32(STEPS_LEAST));
+        const float32x4_t steps = vaddq_n_f32(vminnmq_f32(least, vdupq_n_f32(STEPS_MOST)), WHOLE);
+        const int32x4_t made = vaddq_n_s32(vcvtq_s32_f32(vsubq_n_f32(steps, WHOLE)), ACULA_FEATURES_ZERO);
         vstrbq_scatter_offset_p_s32(features + (m * ACULA_MEL_STEP), places, made, used);
     }
 }

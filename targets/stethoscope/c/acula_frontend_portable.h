@@ -6,19 +6,16 @@
 
 #include "acula_tables.h"
 
-/* Windowed samples as complex numbers, even ones real, in the order that the transform starts from. */
+/* Differences of the windowed samples as complex numbers, even ones real, in the order that the transform starts
+ * from. */
 static void load(const int16_t *samples, float *z)
 {
-    for (int32_t i = 0; i < POINTS; ++i) {
-        const int32_t even = 2 * (int32_t)acula_order[i];
-        z[2 * i] = 0.0f;
-        z[(2 * i) + 1] = 0.0f;
-        if (even < ACULA_WINDOW_SAMPLES) {
-            z[2 * i] = (float)samples[even] * acula_window[even];
-        }
-        if (even + 1 < ACULA_WINDOW_SAMPLES) {
-            z[(2 * i) + 1] = (float)samples[even + 1] * acula_window[even + 1];
-        }
+    const float *window = acula_window;
+    for (int32_t i = 0; i < 2 * POINTS; i += 2) {
+        const int16_t *x = samples + (2 * (int32_t)acula_order[i / 2]);
+        z[i] = ((float)(x[1] - x[0]) * window[0]) + ((float)x[0] * window[1]);
+        z[i + 1] = ((float)(x[2] - x[1]) * window[2]) + ((float)x[1] * window[3]);
+        window += 4;
     }
 }
 
@@ -142,9 +139,9 @@ static float logarithm(float x)
 
 static int8_t to_steps(float x)
 {
-    const float least = (x > 0.0f) ? x : 0.0f;
+    const float least = (x > STEPS_LEAST) ? x : STEPS_LEAST;
     const float steps = (least < STEPS_MOST) ? least : STEPS_MOST;
-    return (int8_t)((int32_t)(steps + 0.5f) + INT8_MIN);
+    return (int8_t)((int32_t)((steps + WHOLE) - WHOLE) + ACULA_FEATURES_ZERO);
 }
 
 /* Features of all mel bands from the powers. */
@@ -158,9 +155,8 @@ static void bands(const float *z, int8_t *features)
         for (int32_t i = 0; i < (int32_t)band->count; ++i) {
             sum = sum + (power[2 * i] * weight[i]);
         }
-        const float floored = (sum > ACULA_LOG_FLOOR) ? sum : ACULA_LOG_FLOOR;
-        const float x = (logarithm(floored) * acula_gains[m]) + acula_offsets[m];
-        features[m * ACULA_MEL_STEP] = to_steps(x);
+        const float floored = (sum > acula_floors[m]) ? sum : acula_floors[m];
+        features[m * ACULA_MEL_STEP] = to_steps(logarithm(floored) * acula_gains[m]);
     }
 }
 

@@ -120,7 +120,11 @@ def test_verify_tells_what_the_board_found(run: Run, bundle: Artifact) -> None: 
     assert done.code == 0, done.err
     firmware = json.loads(done.out)["firmware"]
     assert (firmware["core"], firmware["mismatches"]) == ("Cortex-M4", 0)
-    assert "emulated" in run("verify", bundle.path).out
+    assert [found["kernels"] for found in firmware["decided"]] == ["reference kernels", "default kernels"]
+    assert all(found["passed"] for found in firmware["decided"])
+    shown = run("verify", bundle.path).out
+    assert "emulated" in shown
+    assert "differ from model_pcm.tflite by LiteRT's reference kernels" in shown
 
 
 def test_missing_tools_are_exit_4_with_the_line_that_installs_them(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,17 @@ from acula_edge.artifact import Artifact
 from acula_edge.build import BuildConfig, build
 from acula_edge.errors import ArtifactError, ToolError
 from targets.config import TargetConfig
-from targets.stage import TargetInputs, run
+from targets.stage import TargetInputs
+from targets.stage import run as make_bundle
 from targets.stethoscope import vela
 from targets.stethoscope.cores import CORES
 from targets.stethoscope.flatbuffer import read_operator_names
 from targets.stethoscope.integer_model import integer_model
 from targets.stethoscope.npu import NPUS
+from targets.stethoscope.unexecuted import unexecuted
 from targets.stethoscope.vela import Compiled, compile_for
 from targets.stethoscope.verify import core_of
+from tests.cli.conftest import Run, run  # noqa: F401
 from tests.targets.stethoscope.host import Model
 
 Compilations = dict[str, Compiled]
@@ -39,7 +43,7 @@ def npu_bundle(
 ) -> Artifact:
     inputs = TargetInputs(mini_quantized, mini_dataset)
     config = TargetConfig(name="ethos-u55-128", golden_clips=2)
-    return run(config, inputs, tmp_path_factory.mktemp("bundle") / "npu")
+    return make_bundle(config, inputs, tmp_path_factory.mktemp("bundle") / "npu")
 
 
 def test_the_integer_model_gives_the_bits_of_the_model(usual: Model, tmp_path: Path) -> None:
@@ -119,3 +123,26 @@ def test_the_bundle_holds_library_and_compiled_network(npu_bundle: Artifact) -> 
     assert "**the compiled network was not executed here**" in readme
     assert f"| {estimate['cycles']} |" in readme
     assert "AddEthosU" in npu_bundle.file("npu/acula_operators.h").read_text(encoding="utf-8")
+
+
+def test_verify_tells_of_the_compiled_network_that_it_was_not_executed(
+    run: Run,  # noqa: F811
+    npu_bundle: Artifact,
+    tmp_path: Path,
+) -> None:
+    (file,) = unexecuted(npu_bundle)
+    estimate = npu_bundle.read_json("npu/estimate.json")
+    time = f"{estimate['inference_us'] / 1000:.2f} ms a clip at 500 MHz"
+    expected = f"not executed here; compiler estimate for ethos-u55-128: {time} (ethos-u-vela 5.2.0)"
+    assert (file.file, file.note) == ("npu/model_vela.tflite", expected)
+    # The runtime is named, so that no board is needed.
+    done = run("verify", npu_bundle.path, "--runtime", "tflite", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["not_executed"] == [file.to_json()]
+    shown = run("verify", npu_bundle.path, "--runtime", "tflite").out
+    (line,) = [line for line in shown.splitlines() if line.startswith(file.file)]
+    assert "hash ok" in line
+    assert expected in line
+    damaged = Path(shutil.copytree(npu_bundle.path, tmp_path / "damaged"))
+    (damaged / file.file).write_bytes(b"other")
+    assert run("verify", damaged, "--runtime", "tflite").code == 3

@@ -22,6 +22,7 @@ from targets.stethoscope import cortex_m
 from targets.stethoscope.cores import CORES
 from targets.stethoscope.cortex_m import Exported, export_for, require_lowering
 from targets.stethoscope.network import Convolution, Dense, Depthwise
+from targets.stethoscope.unexecuted import unexecuted
 from targets.stethoscope.verify import core_of
 from tests.targets.stethoscope.host import Model
 
@@ -92,6 +93,9 @@ def test_the_bundle_says_that_it_was_not_executed(
     assert made.has("executorch/model.pte")
     assert made.has("src/acula_network.c")
     assert core_of(made) is CORES["m33"]
+    (file,) = unexecuted(made)
+    assert file.file == "executorch/model.pte"
+    assert file.note == "not executed here; for ExecuTorch on Cortex-M33"
     readme = made.file("README.md").read_text(encoding="utf-8")
     assert "**It was not executed here**" in readme
     assert "| `cortex_m.quantized_linear` | 2 |" in readme

@@ -32,7 +32,7 @@ def test_features_are_within_one_step(name: str, request: pytest.FixtureRequest)
     expected = np.clip(np.rint(exact), -128, 127)
     off = np.abs(features(pcm, model.contract, model.firmware.tables) - expected)
     assert off.max() <= 1
-    assert (off == 0).mean() >= 0.999
+    assert (off == 0).mean() >= 0.9999
     assert np.unique(expected).size > 100, "the clips must fill the grid"
 
 
@@ -58,7 +58,7 @@ def test_the_twin_gives_the_bits_of_the_c_code(
     folder: Path = request.getfixturevalue(f"{name}_folder")
     shared = compile_host(folder, "clang", tmp_path / "lib.so", "-shared", "-fPIC", tests=False)
     code, contract = ctypes.CDLL(str(shared)), model.contract
-    state = np.zeros(contract.window_samples * 2 + contract.n_fft * 4, np.uint8)
+    state = np.zeros((contract.window_samples + 2) * 2 + contract.n_fft * 4, np.uint8)
     samples = state[: contract.window_samples * 2].view(np.int16)
     made = np.zeros((contract.n_mels, contract.n_frames), np.int8)
     for clip, expected in zip(model.pcm[:4], model.features, strict=False):
