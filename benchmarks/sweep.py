@@ -35,8 +35,8 @@ from acula_edge.encoders.registry import pretrained
 from acula_edge.environment import environment
 from acula_edge.progress import say
 from acula_edge.teacher.align import AlignmentModel, align
-from acula_edge.teacher.config import TeacherConfig
-from acula_edge.teacher.hearing import hear_trunk
+from acula_edge.teacher.config import TeacherConfig, Tuning
+from acula_edge.teacher.hearing import hear_trunk, hear_waveforms
 from acula_edge.teacher.lessons import Told, teach
 from acula_edge.teacher.pairs import Pairs
 from acula_edge.teacher.probe import Embedded, fit_probe
@@ -69,6 +69,8 @@ SWEEP: dict[str, dict[str, Any]] = {
     "SmolLM2": {"language": "smollm2"},
     "10 epochs": {"epochs": 10},
     "three times the rate": {"encoder_rate_factor": 3.0},
+    "every layer": {"tuning": "full"},
+    "every layer, low rank": {"tuning": "lora"},
     "SigLIP, shuffled reports": {"alignment": "siglip", "teaches": "shuffled"},
     "SigLIP, bag of words": {"alignment": "siglip", "teaches": "bag_of_words"},
     "SigLIP, four wordings": {"alignment": "siglip", "surface_forms": 4},
@@ -97,7 +99,10 @@ SWEEP: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Bench:
-    """The recordings of train and validation (n), their clips' trunk features, and their fold (n,)."""
+    """The recordings of train and validation (n), what is trained on, and their fold (n,).
+
+    `inputs` are waveforms or trunk features, `clip_frames` of them a clip.
+    """
 
     dataset: Dataset
     base: AudioEncoder
@@ -107,12 +112,15 @@ class Bench:
     fold: np.ndarray
 
 
-def open_bench(folder: Path, encoder: str) -> Bench:
-    """Decode, split and hear everything once; kept in the work folder."""
+def open_bench(folder: Path, encoder: str, tuning: Tuning) -> Bench:
+    """Decode, split and hear everything once; trunk features are kept in the work folder."""
     dataset = Dataset.open(make(BuildConfig(), folder, WORK, ArtifactKind.DATASET))
     base = pretrained(encoder, dataset.contract, 0)
     recordings = [*dataset.of(Split.TRAIN), *dataset.of(Split.VAL)]
-    hearing = hear_trunk(dataset, recordings, base, WORK / f"sweep-{encoder}")
+    if tuning is Tuning.TOP:
+        hearing = hear_trunk(dataset, recordings, base, WORK / f"sweep-{encoder}")
+    else:
+        hearing = hear_waveforms(dataset, recordings, base)
     seconds = dataset.contract.clip_samples / dataset.contract.sample_rate_hz
     frames = round(hearing.rate_hz * seconds)
     groups = [f"{item.dataset} {item.group}" for item in recordings]
@@ -177,20 +185,25 @@ def _embed(bench: Bench, encoder: AudioEncoder) -> np.ndarray:
     """(n, dim): the mean over at most two clips of each recording."""
     encoder.eval()
     clips, owner = [], []
-    for row, features in enumerate(bench.inputs):
-        for start in range(0, min(len(features), _CLIPS * bench.clip_frames), bench.clip_frames):
-            clips.append((row, start))
+    for row, heard in enumerate(bench.inputs):
+        for start in range(0, max(1, min(len(heard), _CLIPS * bench.clip_frames)), bench.clip_frames):
+            clips.append(_clip(heard, start, bench.clip_frames))
             owner.append(row)
     parts = []
     for first in range(0, len(clips), _BATCH):
-        cut = [
-            bench.inputs[row][start : start + bench.clip_frames]
-            for row, start in clips[first : first + _BATCH]
-        ]
-        parts.append(encoder.pool(encoder.top(torch.from_numpy(np.stack(cut)).float())).numpy())
+        batch = torch.from_numpy(np.stack(clips[first : first + _BATCH]))
+        waveforms = batch.dtype is torch.int16
+        hidden = encoder.trunk(batch.float() / 32768) if waveforms else batch.float()
+        parts.append(encoder.pool(encoder.top(hidden)).numpy())
     total = np.zeros((len(bench.inputs), parts[0].shape[1]))
     np.add.at(total, owner, np.concatenate(parts))
     return (total / np.bincount(owner)[:, None]).astype(np.float32)
+
+
+def _clip(heard: np.ndarray, start: int, length: int) -> np.ndarray:
+    """A clip (length, ...) from `start` on; what is shorter is repeated."""
+    clip = heard[start : start + length]
+    return clip if len(clip) == length else np.concatenate([clip] * -(-length // len(clip)))[:length]
 
 
 def rows_to_run(encoder: str, chosen: list[str]) -> Iterator[tuple[str, TeacherConfig | None]]:
@@ -210,11 +223,15 @@ def main(folder: Path, encoder: str, chosen: list[str]) -> None:
     result = RESULTS / f"sweep_{encoder}.json"
     rows: list[dict[str, Any]] = json.loads(result.read_text())["rows"] if result.is_file() else []
     done = {row["name"] for row in rows}
-    bench = open_bench(folder, encoder)
+    benches: dict[Tuning, Bench] = {}
     for name, config in rows_to_run(encoder, chosen):
         if name in done:
             continue
         start = time.perf_counter()
+        tuning = config.tuning if config else Tuning.TOP
+        if tuning not in benches:
+            benches = {tuning: open_bench(folder, encoder, tuning)}  # one at a time in memory
+        bench = benches[tuning]
         found = {task: values for task, values in score(bench, config).items() if values}
         mean = float(np.mean([np.mean(values) for values in found.values()]))
         rows.append(
