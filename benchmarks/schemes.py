@@ -45,7 +45,6 @@ from acula_edge.runtime.golden import verify_bundle
 from acula_edge.runtime.runner import Runtime, open_runner
 from acula_edge.students.families import FAMILIES
 from acula_edge.students.store import load_student
-from acula_edge.students.student import Student
 from quantize.bisect import bisect, first_fault
 from quantize.calibration import CalibrationConfig
 from quantize.choice import features_of
@@ -73,7 +72,6 @@ FILES_OF = (
     "dynamic",
     "int16 activations (.tflite)",
     "weight-only (.tflite)",
-    "QAT",
 )
 PHONE, STETHOSCOPE = "android", "stethoscope-m7"
 # The keys of [quantize] that make each scheme.
@@ -202,13 +200,12 @@ def _files(name: str, place: Place) -> dict[str, Any]:
     clips = _clips(dataset, Split.TRAIN, 16)
     place.folder.mkdir()
     with divert_output(place.folder / "log"):
-        prepared = _prepared(name, student, dataset, place.folder)
-        models = _models(prepared, place.student.path if prepared.network is student else None)
+        scheme = SchemeConfig.model_validate(SCHEMES[name].get("scheme", {}))
+        prepared = Prepared.of(student, clips, scheme, CalibrationConfig())
+        models = _models(prepared, _float_tflite(place.student.path))
     with torch.no_grad():
         expected = student(clips)[0].numpy()
     cell: dict[str, Any] = {"quantize": RUNS}
-    if prepared.training:
-        cell["weights_kept"] = "trained" if prepared.network is not student else "the student's own"
     for file, content in models.items():
         (place.folder / file).write_bytes(content)
         found = open_runner(place.folder / file).run(clips.numpy()).embedding
@@ -216,25 +213,12 @@ def _files(name: str, place: Place) -> dict[str, Any]:
     return {**cell, "seconds": round(time.perf_counter() - start)}
 
 
-def _prepared(name: str, student: Student, dataset: Dataset, folder: Path) -> Prepared:
-    """Calibrated and, where the scheme says so, trained."""
-    from quantize.qat import Lessons, retrain
-
-    scheme = SchemeConfig.model_validate(SCHEMES[name].get("scheme", {}))
-    prepared = Prepared.of(student, _clips(dataset, Split.TRAIN, 16), scheme, CalibrationConfig())
-    if scheme.qat is None:
-        return prepared
-    lessons = Lessons(_clips(dataset, Split.TRAIN, scheme.qat.clips), _clips(dataset, Split.VAL, 16))
-    return retrain(prepared, lessons, scheme.qat, 0, folder / "qat.safetensors")
-
-
-def _models(prepared: Prepared, of_student: Path | None) -> dict[str, bytes]:
-    """`model.pte` and `model.tflite`; `of_student` is the artifact whose weights they have, if any."""
+def _models(prepared: Prepared, floating: bytes) -> dict[str, bytes]:
+    """`model.pte` and `model.tflite`, this one from the float file."""
     from quantize import executorch, litert
 
     scheme, clips, ranges = prepared.scheme, prepared.features, prepared.ranges
     graph = executorch.quantise(prepared.network, clips, scheme, ranges)
-    floating = _of_artifact(of_student) if of_student else _float_tflite(prepared.network)
     return {
         "model.pte": executorch.lower(graph, forward=clips[:1]).program,
         "model.tflite": litert.quantise(floating, "features", clips.numpy(), scheme, prepared.sites, ranges),
@@ -246,14 +230,11 @@ def _clips(dataset: Dataset, split: Split, count: int) -> Tensor:
 
 
 @lru_cache(maxsize=1)
-def _of_artifact(path: Path) -> bytes:
+def _float_tflite(path: Path) -> bytes:
     """Kept from scheme to scheme."""
-    return _float_tflite(load_student(Artifact.open(path, ArtifactKind.STUDENT)))
-
-
-def _float_tflite(student: Student) -> bytes:
     from quantize import litert
 
+    student = load_student(Artifact.open(path, ArtifactKind.STUDENT))
     silence = torch.zeros(1, 1, student.n_mels, student.n_frames)
     return litert.convert(NamedFeatures(student), "features", silence)
 
