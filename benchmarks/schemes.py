@@ -1,22 +1,23 @@
 """Which quantisation scheme goes through the whole line, for which student and target?
 
-    python benchmarks/schemes.py FOLDER [FAMILY ...]
-    python benchmarks/schemes.py FOLDER --files [FAMILY ...]
+    python benchmarks/schemes.py FOLDER [--files] [--trained STUDENTS DATASET] [FAMILY ...]
 
 Each family is quantised by each of SCHEMES through the quantize stage with its proof and gates, becomes an
 Android bundle, is verified and bisected: `works`, or the sentence that refuses it. Where a stethoscope takes
 the scheme, the library for its board is made and run on the emulator too. What a table of the product refuses
 beforehand is asked for as well. The recordings are a few of each label of FOLDER. The students have heard
 them and are not trained: whether a conversion works does not depend on what they know, and the gates of
-scores and geometry, which do, are wide open. With `--files`, which takes a quarter of the time, a scheme's
-`model.pte` and `model.tflite` alone are made and run: `runs`, with the worst clip's cosine. Each cell is
-written to benchmarks/results/schemes.json, and one that it holds is not made again.
+scores and geometry, which do, are wide open. With `--trained`, the students are the artifacts
+STUDENTS/FAMILY, and the recordings are those of the artifact DATASET, which they were trained on. With
+`--files`, which takes a quarter of the time, a scheme's `model.pte` and `model.tflite` alone are made and
+run: `runs`, with the worst clip's cosine. Each cell is written to benchmarks/results/schemes.json, and one
+that it holds is not made again.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ import numpy as np
 import torch
 from few import few, heard
 from numpy.typing import NDArray
+from torch import Tensor
 
 from acula_edge.artifact import Artifact, ArtifactKind, write_json
 from acula_edge.build import BuildConfig
@@ -44,11 +46,13 @@ from acula_edge.runtime.runner import Runtime, open_runner
 from acula_edge.students.families import FAMILIES
 from acula_edge.students.store import load_student
 from quantize.bisect import bisect, first_fault
+from quantize.calibration import CalibrationConfig
 from quantize.choice import features_of
 from quantize.config import QuantizeConfig
 from quantize.gates_config import Drop, GatesConfig, Least
 from quantize.graphs import NamedFeatures
 from quantize.parity import cosines
+from quantize.prepared import Prepared
 from quantize.scheme import SchemeConfig
 from quantize.stage import QuantizeInputs
 from quantize.stage import run as run_quantize
@@ -60,8 +64,15 @@ from targets.stethoscope.verify import core_of, verify_firmware
 RESULT = Path(__file__).parent / "results" / "schemes.json"
 WORK = Path(".acula-edge") / "schemes"
 WORKS, RUNS = "works", "runs"
-FILES = "--files"
-FILES_OF = ("static", "layers in float", "dynamic", "int16 activations (.tflite)", "weight-only (.tflite)")
+FILES_OF = (
+    "static",
+    "one scale per weight",
+    "symmetric activations",
+    "layers in float",
+    "dynamic",
+    "int16 activations (.tflite)",
+    "weight-only (.tflite)",
+)
 PHONE, STETHOSCOPE = "android", "stethoscope-m7"
 # The keys of [quantize] that make each scheme.
 SCHEMES: dict[str, dict[str, Any]] = {
@@ -106,25 +117,48 @@ class Place:
     folder: Path
 
 
-def main(folder: Path, *families: str) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for; without `students` and `dataset` they are not trained."""
+
+    folder: Path
+    files: bool
+    families: tuple[str, ...]
+    students: Path | None = None
+    dataset: Path | None = None
+
+    @property
+    def recordings(self) -> Artifact:
+        """What is heard."""
+        return Artifact.open(self.dataset, ArtifactKind.DATASET) if self.dataset else few(self.folder, WORK)
+
+    def student(self, family: str, dataset: Artifact, out: Path) -> Artifact:
+        """The student that is quantised."""
+        if self.students:
+            return Artifact.open(self.students / family, ArtifactKind.STUDENT)
+        return heard(family, dataset, out)
+
+
+def main(asked: Asked) -> None:
     """Fill the cells that are still empty."""
-    found, whole = _begun(), FILES not in families
-    chosen = [family for family in families if family != FILES] or list(FAMILIES)
+    found, dataset = _begun(), asked.recordings
     found["refused"] = {name: _refusal(sections) for name, sections in REFUSED.items()}
     found["refused"] |= {
         f"{name} for a stethoscope": refusal
         for name, keys in SCHEMES.items()
         if (refusal := _refusal({"quantize": keys, "target": {"name": STETHOSCOPE}}))
     }
+    attends = {"distill": {"student": "attention"}, "target": {"name": STETHOSCOPE}}
+    found["refused"]["attention for a stethoscope"] = _refusal(attends)
     write_json(RESULT, found)
-    dataset = few(folder, WORK)
-    for family in chosen:
+    for family in asked.families or tuple(FAMILIES):
         with TemporaryDirectory() as temporary:
-            student = heard(family, dataset, Path(temporary) / "student")
-            for name in SCHEMES if whole else FILES_OF:
+            student = asked.student(family, dataset, Path(temporary) / "student")
+            for name in FILES_OF if asked.files else SCHEMES:
                 if name not in found["cells"].get(family, {}):
                     place = Place(dataset, student, Path(temporary) / name)
-                    _keep(family, name, _cell(name, place) if whole else _files(name, place))
+                    cell = _files(name, place) if asked.files else _cell(name, place)
+                    _keep(family, name, {**cell, "trained": asked.students is not None})
 
 
 def _keep(family: str, name: str, cell: dict[str, Any]) -> None:
@@ -161,38 +195,38 @@ def _cell(name: str, place: Place) -> dict[str, Any]:
 
 def _files(name: str, place: Place) -> dict[str, Any]:
     """The two files that take features, on the clips that the student was calibrated with."""
-    from quantize import executorch, litert
-    from quantize.calibration import CalibrationConfig
-    from quantize.prepared import Prepared
-
     start, student = time.perf_counter(), load_student(place.student)
-    scheme = SchemeConfig.model_validate(SCHEMES[name].get("scheme", {}))
     dataset = Dataset.open(place.dataset)
-    features = features_of(spread_clips(dataset, Split.TRAIN, 16, 0), dataset)
-    clips = torch.from_numpy(features)
+    clips = _clips(dataset, Split.TRAIN, 16)
     place.folder.mkdir()
     with divert_output(place.folder / "log"):
+        scheme = SchemeConfig.model_validate(SCHEMES[name].get("scheme", {}))
         prepared = Prepared.of(student, clips, scheme, CalibrationConfig())
-        graph = executorch.quantise(student, clips, scheme, prepared.ranges)
-        models = {
-            "model.pte": executorch.lower(graph, forward=clips[:1]).program,
-            "model.tflite": litert.quantise(
-                _float_tflite(place.student.path),
-                "features",
-                features,
-                scheme,
-                prepared.sites,
-                prepared.ranges,
-            ),
-        }
+        models = _models(prepared, _float_tflite(place.student.path))
     with torch.no_grad():
         expected = student(clips)[0].numpy()
     cell: dict[str, Any] = {"quantize": RUNS}
     for file, content in models.items():
         (place.folder / file).write_bytes(content)
-        found = open_runner(place.folder / file).run(features).embedding
+        found = open_runner(place.folder / file).run(clips.numpy()).embedding
         cell[file] = {"worst_cosine": float(cosines(expected, found).min()), "bytes": len(content)}
     return {**cell, "seconds": round(time.perf_counter() - start)}
+
+
+def _models(prepared: Prepared, floating: bytes) -> dict[str, bytes]:
+    """`model.pte` and `model.tflite`, this one from the float file."""
+    from quantize import executorch, litert
+
+    scheme, clips, ranges = prepared.scheme, prepared.features, prepared.ranges
+    graph = executorch.quantise(prepared.network, clips, scheme, ranges)
+    return {
+        "model.pte": executorch.lower(graph, forward=clips[:1]).program,
+        "model.tflite": litert.quantise(floating, "features", clips.numpy(), scheme, prepared.sites, ranges),
+    }
+
+
+def _clips(dataset: Dataset, split: Split, count: int) -> Tensor:
+    return torch.from_numpy(features_of(spread_clips(dataset, split, count, 0), dataset))
 
 
 @lru_cache(maxsize=1)
@@ -213,7 +247,7 @@ def _verified(name: str, quantized: Artifact, place: Place) -> str:
         checks = verify_bundle(bundle, list(Runtime))
         core = core_of(bundle)
         firmware = core is None or verify_firmware(bundle, core).passed
-        fault = first_fault(bisect(bundle, _clip(place)))
+        fault = first_fault(bisect(bundle, _one_clip(place)))
     except AculaError as error:
         return _said(error, place)
     missed = [f"{check.form} .{check.runtime}" for check in checks if not check.passed]
@@ -222,7 +256,7 @@ def _verified(name: str, quantized: Artifact, place: Place) -> str:
     return f"missed: {', '.join(missed)}" if missed else WORKS
 
 
-def _clip(place: Place) -> NDArray[np.int16]:
+def _one_clip(place: Place) -> NDArray[np.int16]:
     return spread_clips(Dataset.open(place.dataset), Split.VAL, 1, 0).pcm
 
 
@@ -257,5 +291,10 @@ def _said(error: AculaError, place: Place) -> str:
 
 
 if __name__ == "__main__":
-    folder, *families = sys.argv[1:]
-    main(Path(folder), *families)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("families", nargs="*")
+    parser.add_argument("--files", action="store_true")
+    parser.add_argument("--trained", nargs=2, type=Path, default=(None, None))
+    given = parser.parse_intermixed_args()  # options may stand between FOLDER and the families
+    main(Asked(given.folder, given.files, tuple(given.families), *given.trained))

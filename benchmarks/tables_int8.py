@@ -246,7 +246,7 @@ def _schemes(found: dict[str, Any]) -> Iterator[str]:
         "**Which scheme goes through the whole line**: quantised, proven, gated, bundled, verified and "
         "bisected, for Android; where a stethoscope takes the scheme, on its emulated board too. "
         "`runs`: `model.pte` and `model.tflite` alone were made and run on real clips. "
-        "Untrained students that have heard real sound "
+        f"{_which_are_trained(found)} "
         "([how](benchmarks/schemes.py), [all figures](benchmarks/results/schemes.json)).",
         "",
     )
@@ -256,6 +256,17 @@ def _schemes(found: dict[str, Any]) -> Iterator[str]:
     yield "Refused before anything runs:"
     yield ""
     yield from (*(f"- {sentence}" for sentence in dict.fromkeys(found["refused"].values())), "")
+
+
+def _which_are_trained(found: Mapping[str, Any]) -> str:
+    trained = [f"`{family}`" for family, row in found["cells"].items() if all(map(_is_trained, row.values()))]
+    if not trained:
+        return "Untrained students that have heard real sound"
+    return f"Trained: {', '.join(trained)}; the other students have heard real sound and are not trained"
+
+
+def _is_trained(cell: Mapping[str, Any]) -> bool:
+    return bool(cell["trained"])
 
 
 def _cell(cell: Mapping[str, Any] | None) -> str:

@@ -18,13 +18,16 @@ from acula_edge.runtime.runner import Form, Runtime
 from acula_edge.students.config import AttentionBlock, Block, StudentConfig
 from acula_edge.students.families import FAMILIES
 from quantize.config import QuantizeConfig
+from quantize.qat_config import QatConfig
 from quantize.scheme import Scheme, SchemeConfig
 from targets.config import TargetConfig
 from targets.stage import TargetInputs
 from targets.stage import run as run_target
 from tests.models import NO_GATES, make_student
 
-SMALL = FAMILIES["small"].config
+# The embedded default, as far as its second stride over mels.
+_SMALL = FAMILIES["small"].config
+SMALL = _SMALL.model_copy(update={"blocks": _SMALL.blocks[:3]})
 # As small as the family `attention` can be.
 ATTENTION = StudentConfig(
     stem_channels=8,
@@ -35,6 +38,7 @@ ATTENTION = StudentConfig(
     ),
     embedding_dim=32,
 )
+QAT = QatConfig(clips=96, epochs=3, batch_size=12, learning_rate=1e-4, ema_decay=0.8)
 LINES: dict[str, tuple[StudentConfig, SchemeConfig]] = {
     # What differs most from the default in each runtime: no grid in the .pte, 16-bit grids in the .tflite,
     # and in both a module in float.
@@ -42,6 +46,7 @@ LINES: dict[str, tuple[StudentConfig, SchemeConfig]] = {
         SMALL,
         SchemeConfig(pte=Scheme.DYNAMIC, tflite=Scheme.INT16, float_modules=("trunk.2",)),
     ),
+    "QAT": (SMALL, SchemeConfig(qat=QAT)),
     "attention": (ATTENTION, SchemeConfig()),
 }
 
@@ -88,7 +93,9 @@ def test_bisect_finds_no_fault(name: str, line_of: Callable[[str], Line], mini_d
     from quantize.bisect import bisect, first_fault
 
     pcm = spread_clips(Dataset.open(mini_dataset), Split.VAL, 1, seed=3).pcm
-    assert first_fault(bisect(line_of(name).bundle, pcm)) is None
+    hops = bisect(line_of(name).bundle, pcm)
+    assert first_fault(hops) is None
+    assert ("eager float -> retrained float" in [hop.name for hop in hops]) == (name == "QAT")
 
 
 def test_the_proof_tells_of_the_scheme(line_of: Callable[[str], Line]) -> None:
@@ -99,6 +106,19 @@ def test_the_proof_tells_of_the_scheme(line_of: Callable[[str], Line]) -> None:
     layers = {row["layer"]: row for row in quantized.read_json("fidelity.json")["layers"]["model.tflite"]}
     assert layers["trunk.2.1"]["weight_scales"] is None
     assert layers["trunk.3.1"]["weight_scales"] is not None
+
+
+def test_both_runtimes_get_the_weights_that_qat_trained(line_of: Callable[[str], Line]) -> None:
+    line = line_of("QAT")
+    training = line.quantized.read_json("calibration.json")["qat"]
+    assert training["error_after"] < training["error_before"]
+    assert len(training["history"]) == 3
+    assert line.bundle.has("retrained.safetensors")
+    hops = {hop["name"]: hop["worst"] for hop in line.quantized.read_json("parity.json")["hops"]}
+    for file in ("model.pte", "model.tflite"):
+        assert hops[f"eager float = {file}"] > 0.97
+        table = line.quantized.read_json("ops.json")[file]
+        assert (table["delegates"], table["undelegated"]) == (1, {})
 
 
 def test_attention_is_delegated_whole_and_float_between_int8_projections(
