@@ -36,7 +36,6 @@ from acula_edge.evidence.text import interval, number, signed
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
-BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
 
 
 def results(folder: Path) -> str:
@@ -53,13 +52,42 @@ def results(folder: Path) -> str:
     return "\n".join(sections) or "No results yet: see [benchmarks/RULES.md](benchmarks/RULES.md).\n"
 
 
-def updated(text: str, block: str) -> str:
-    """`text` with `block` between its markers."""
-    before, _, rest = text.partition(BEGIN)
-    _, found, after = rest.partition(END)
+def headline(folder: Path) -> str:
+    """What the INT8 student of the real build and its control reach, in a sentence; empty before a build."""
+    report, students_file = folder / "reports" / "auscultation.json", folder / "students.json"
+    if not (report.is_file() and students_file.is_file()):
+        return ""
+    built = Report.model_validate_json(report.read_text(encoding="utf-8"))
+    known = json.loads(students_file.read_text(encoding="utf-8"))["accuracy"]
+    means = {system.system: system.mean for system in built.accuracy.systems}
+    gain = next(
+        found
+        for found in Accuracy.model_validate(known).differences
+        if (found.system, found.against) == ("small distilled", "small labels")
+    )
+    file = next(timing for timing in built.performance.timings if timing.file == "model.pte")
+    return (
+        f"On public recordings of patients that no stage had seen, its INT8 student of "
+        f"{file.size_bytes / 1024:.0f} KiB reaches a mean AUROC of {number(means['int8_pte'])} "
+        f"({interval(means['int8_pte'])}) over {len(built.accuracy.systems[0].tasks)} tasks, its teacher "
+        f"{number(means['aligned'])}. Distillation gains {signed(gain.mean)} ({interval(gain.mean, '+')}) "
+        "over the same network trained on labels alone. [All results](#results).\n"
+    )
+
+
+def updated(text: str, name: str, block: str) -> str:
+    """`text` with `block` between the markers `name`."""
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
     if not found:
-        raise SystemExit(f"README.md lacks the markers {BEGIN.strip()} and {END}")
-    return before + BEGIN + block + END + after
+        raise SystemExit(f"README.md lacks the markers {begin.strip()} and {end}")
+    return before + begin + block + end + after
+
+
+def refreshed(text: str, folder: Path) -> str:
+    """The README `text` with what the result files in `folder` say."""
+    return updated(updated(text, "headline", headline(folder)), "results", results(folder))
 
 
 def _section(path: Path) -> str:
@@ -210,7 +238,7 @@ def _speed(file: Path) -> Iterator[str]:
 def main() -> None:
     """Update README.md, or check it."""
     text = README.read_text(encoding="utf-8")
-    fresh = updated(text, results(RESULTS))
+    fresh = refreshed(text, RESULTS)
     if "--check" in sys.argv[1:]:
         raise SystemExit(0 if fresh == text else "README.md is old: run python benchmarks/tables.py")
     README.write_text(fresh, encoding="utf-8")
