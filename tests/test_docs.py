@@ -156,7 +156,7 @@ def test_results_are_written_from_the_report_alone(tmp_path: Path) -> None:
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "clinic.json").write_text(report().model_dump_json(), encoding="utf-8")
     tables = script("benchmarks/tables.py")
-    text = tables["updated"](README, tables["results"](tmp_path))
+    text = tables["updated"](README, "results", tables["results"](tmp_path))
     block = text[text.index("<!-- results:begin -->") : text.index("<!-- results:end -->")]
     for shown in (
         "### clinic",
@@ -170,11 +170,11 @@ def test_results_are_written_from_the_report_alone(tmp_path: Path) -> None:
     assert text.replace(block, "") == README.replace(
         README[README.index("<!-- results:begin -->") : README.index("<!-- results:end -->")], ""
     )
-    assert tables["updated"](text, tables["results"](tmp_path)) == text
+    assert tables["updated"](text, "results", tables["results"](tmp_path)) == text
 
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(SystemExit, match="lacks the markers"):
-        script("benchmarks/tables.py")["updated"]("# no markers", "")
+        script("benchmarks/tables.py")["updated"]("# no markers", "results", "")
     with pytest.raises(SystemExit, match="lacks the markers"):
         script("docs/generate.py")["updated"]("# no markers")
