@@ -70,15 +70,14 @@ def _accuracy_row(name: str, way: str, file: str, family: Mapping[str, Any]) -> 
 
 def _goals(found: dict[str, Any]) -> Iterator[str]:
     """Which goals the default settings meet, and which they miss."""
-    goals, missed, rows = found["goals"], [], 0
-    for name, family in found["families"].items():
-        most = goals["largest_drop"].get(name)
+    goals, missed = found["goals"], []
+    for name, most in goals["largest_drop"].items():
+        family = found["families"].get(name, {"ways": {"default": {}}})
         for file, title in _RUNTIMES.items():
             row = family["ways"]["default"].get("files", {}).get(file)
-            if row is None or most is None:
+            if row is None:
                 missed.append(f"`{name}` has no {title} to score")
                 continue
-            rows += 1
             if -row["gain"]["value"] > most:
                 missed.append(f"`{name}` {title} loses {-row['gain']['value']:.4f}, goal {most:g}")
             if not row["non_inferior"]:
@@ -99,6 +98,8 @@ def _notes(found: dict[str, Any]) -> Iterator[str]:
         for way, row in family["ways"].items():
             if "refused" in row:
                 yield f"`{name}`, {way}: {row['refused']}."
+        if _same_files(family["ways"].get("QAT", {}), family["ways"]["default"]):
+            yield f"QAT of `{name}` kept the weights that came: no epoch did better on validation clips."
         tuned = family["ways"]["tuned"]
         if len(tuned.get("trials", ())) == 1:
             trial = tuned["trials"][0]
@@ -113,6 +114,15 @@ def _notes(found: dict[str, Any]) -> Iterator[str]:
                 f"{tuned['trials'][0]['score']:.4f} at first, {best['score']:.4f} at best, "
                 f"float {best['float']:.4f}."
             )
+
+
+def _same_files(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two ways gave files of the same size that say the same."""
+
+    def facts(way: dict[str, Any]) -> list[tuple[int, float]]:
+        return [(row["bytes"], row["auroc"]["value"]) for row in way.get("files", {}).values()]
+
+    return bool(facts(one)) and facts(one) == facts(other)
 
 
 def _pareto(found: dict[str, Any]) -> Iterator[str]:
