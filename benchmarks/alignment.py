@@ -50,7 +50,7 @@ LIMITATIONS = (
     "than two cores, and their ratio to one is not the loop's own.",
     "Caches are made once and are not in the clips/s; `once` says what they took.",
 )
-CONFIG = TeacherConfig(epochs=1)
+CONFIG = TeacherConfig(encoder="openwakeword", encoder_rate=0.3, speed=1.0, epochs=1)
 N = STEPS * CONFIG.batch_size
 
 
@@ -79,7 +79,7 @@ def prepare(folder: Path, work: Path) -> dict[str, float]:
     """Write sound, reports and both caches into `work`; the seconds that each cache takes once."""
     dataset = Dataset.open(run(DataConfig(), DataInputs(folder), work / "dataset"))
     rows = dataset.of(Split.TRAIN)[:N]
-    encoder = pretrained(CONFIG.encoder, dataset.contract, CONFIG.seed).eval()
+    encoder = pretrained(CONFIG.encoder, dataset.contract, CONFIG.seed, CONFIG.speed).eval()
     device_hz, rate_hz = dataset.contract.sample_rate_hz, encoder.input_rate_hz
     heard = (resample(dataset.waveform(item, device_hz), device_hz, rate_hz) for item in rows)
     waves = [to_int16(np.resize(wave, max(wave.size, rate_hz))) for wave in heard]  # 1 s at least
@@ -130,7 +130,9 @@ def measure(name: str, work: Path) -> None:
     texts = np.load(work / "texts.npy")
     pairs = _pairs(system, work, texts)
     before_bytes = peak_resident_bytes()
-    model = AlignmentModel(pretrained(CONFIG.encoder, contract, CONFIG.seed), texts.shape[1], CONFIG)
+    model = AlignmentModel(
+        pretrained(CONFIG.encoder, contract, CONFIG.seed, CONFIG.speed), texts.shape[1], CONFIG
+    )
     tune(model.encoder, system.tuning)
 
     def draw(_epoch: int, rng: np.random.Generator) -> Iterator[PairBatch]:
