@@ -48,6 +48,8 @@ def _sentence(pairs: list[tuple[Timing, Timing]]) -> str:
         return said
     size = floating.size_bytes / int8.size_bytes
     return (
-        f"{said} Where speed counts more than size, take {floating.file} of the quantized artifact instead "
-        f"of {int8.file}: it is {size:.1f} times as large. Measure on the device: its kernels are others."
+        f"{said} Leave the first convolution in float, which keeps the size: [quantize.scheme] "
+        f'float_modules = ["trunk.0"]. Or, where speed counts more than size, take {floating.file} of the '
+        f"quantized artifact instead of {int8.file}: it is {size:.1f} times as large. Measure on the device: "
+        "its kernels are others."
     )
