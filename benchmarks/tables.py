@@ -129,7 +129,8 @@ def _reference(found: dict[str, Any], aligned: dict[str, Any]) -> str:
         "([how](benchmarks/reference_points.py), [result](benchmarks/results/reference_points.json)).",
         "",
         *table_lines(table),
-        "The last columns are encoders that were aligned anew within each fold "
+        "`fast` columns hear so much faster that the device's band fills the encoder's. The last columns are "
+        "encoders that were aligned anew within each fold, fast if nothing else is said "
         "([how](benchmarks/reference_aligned.py)).",
         "",
     ]
