@@ -18,8 +18,8 @@ class QuantizeConfig(BaseModel):
 
     `max_float_error` bounds |float graph - eager model| over all outputs; the cosines bound embeddings,
     clip by clip: INT8 .pte against INT8 .tflite, and each INT8 graph's PCM form against its features form.
-    An embedding a third as long as the others has cosines near 0.98 from rounding alone: the steps of the
-    grid are those of the longest.
+    There a short embedding counts as one of the median length: the steps of the grid are those of the
+    longest, so that its own cosine is about rounding.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

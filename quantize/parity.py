@@ -33,7 +33,8 @@ FORMS: Mapping[str, Form] = {
 class Hop:
     """One comparison: the worst clip's figure and its bound (None: reported, not gated).
 
-    `measure` is "max abs error" over both outputs or "embedding cosine"; `recording` names the worst clip.
+    `measure` is "max abs error" over both outputs or "embedding cosine", in which a short embedding counts as
+    one of the median length; `recording` names the worst clip.
     """
 
     name: str
@@ -78,7 +79,7 @@ def compare(outputs: Mapping[str, Outputs], recordings: tuple[str, ...], config:
         return _hop(f"{one} = {other}", _ERROR, worst, int(np.argmax(worst)), bound, recordings)
 
     def cosine(one: str, other: str, bound: float | None) -> Hop:
-        values = cosines(outputs[one].embedding, outputs[other].embedding)
+        values = cosines(*_lengthened(outputs[one].embedding, outputs[other].embedding))
         return _hop(f"{one} = {other}", _COSINE, values, int(np.argmin(values)), bound, recordings)
 
     return [
@@ -115,6 +116,19 @@ def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.
     a, b = one.astype(np.float64), other.astype(np.float64)
     with np.errstate(invalid="ignore"):
         return np.asarray((a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)))
+
+
+def _lengthened(
+    one: NDArray[np.float32], other: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Both (n, E + 1): a number behind each pair of rows makes one's as long as their median, if shorter.
+
+    Rounding is as large for a short embedding, of which the student says little, as for a long one: the steps
+    of the grid are those of the longest. The cosine of a short one alone would be about rounding.
+    """
+    lengths = np.linalg.norm(one, axis=1)
+    missing = np.sqrt(np.maximum(np.median(lengths) ** 2 - lengths**2, 0.0))[:, None].astype(np.float32)
+    return np.concatenate([one, missing], axis=1), np.concatenate([other, missing], axis=1)
 
 
 def _hop(

@@ -19,7 +19,8 @@ NAMES = ("a", "b", "c")
 
 def _outputs() -> dict[str, Outputs]:
     rng = np.random.default_rng(0)
-    embedding = rng.normal(size=(3, 8)).astype(np.float32)
+    embedding = rng.normal(size=(3, 8))
+    embedding = (embedding / np.linalg.norm(embedding, axis=1, keepdims=True)).astype(np.float32)
     logits = rng.normal(size=(3, 4)).astype(np.float32)
     return {name: Outputs(embedding.copy(), logits.copy()) for name in (EAGER, *FORMS)}
 
@@ -60,6 +61,22 @@ def test_one_turned_embedding_fails_its_cosine(name: str, hops: set[str]) -> Non
     assert set(failed) == hops
     assert {hop.recording for hop in failed.values()} == {"c"}
     assert all(hop.worst == pytest.approx(-1) for hop in failed.values())
+
+
+@pytest.mark.parametrize(("length", "passes"), [(1.0, False), (0.2, True)])
+def test_an_error_counts_as_that_of_an_embedding_of_median_length(length: float, passes: bool) -> None:
+    outputs = _outputs()
+    for said in outputs.values():
+        said.embedding[1] *= length
+    aside = np.linalg.svd(outputs[EAGER].embedding[1:2])[2][1] * 0.6 * length  # at a right angle to the clip
+    outputs["model.tflite"].embedding[1] += aside.astype(np.float32)
+    (hop,) = (
+        hop for hop in compare(outputs, NAMES, QuantizeConfig()) if hop.name == "model.pte = model.tflite"
+    )
+    rest = np.sqrt(1 - length**2)
+    pair = (np.append(outputs[name].embedding[1], rest) for name in ("model.pte", "model.tflite"))
+    assert hop.worst == pytest.approx(1 - cosine(*pair), abs=1e-6)
+    assert hop.passed is passes
 
 
 def test_a_nan_fails() -> None:
