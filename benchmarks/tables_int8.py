@@ -128,7 +128,8 @@ def _same_files(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def _pareto(found: dict[str, Any]) -> Iterator[str]:
     yield from (
         "**The same student through other quantisers**, with the same calibration clips, timed in turns in "
-        "one run on this host ([how](benchmarks/pareto.py), [every sample](benchmarks/results/pareto.json)).",
+        "one run for each student, on this host ([how](benchmarks/pareto.py), "
+        "[every sample](benchmarks/results/pareto.json)).",
         "",
         *(f"- {_verdict(name, family)}" for name, family in found["families"].items()),
         "",

@@ -9,14 +9,12 @@ beside the maps of the first convolutions.
 from __future__ import annotations
 
 from acula_edge.students.config import AttentionBlock, Block, StudentConfig
+from acula_edge.students.families.base import BASE
 
 ATTENTION = StudentConfig(
-    stem_channels=16,
+    stem_channels=BASE.stem_channels,
     blocks=(
-        Block(channels=16, expansion=1),
-        Block(channels=24, expansion=4, mel_stride=2, frame_stride=2),
-        Block(channels=24, expansion=3),
-        Block(channels=40, expansion=3, kernel=5, mel_stride=2, frame_stride=2),
+        *BASE.blocks[:4],
         Block(channels=64, expansion=3, mel_stride=2),
         Block(channels=96, expansion=3, mel_stride=2),
         Block(channels=96, expansion=2, mel_stride=2),
