@@ -19,6 +19,7 @@ from distill.text_space import Texts
 from distill.views import Views
 
 _LEAST_SPREAD = 1e-6
+_LEAST_BATCHES, _LEAST_CLIPS = 5, 16  # an epoch's, where there are few clips, and each one's
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,10 @@ class Batches:
         )
 
     def __len__(self) -> int:
-        """Batches an epoch."""
-        return max(1, round(len(self._count) / self._config.batch_size))
+        """Batches an epoch: on few clips smaller ones, as two steps an epoch teach little in any time."""
+        clips = len(self._count)
+        few = min(_LEAST_BATCHES, clips // _LEAST_CLIPS)
+        return max(1, few, round(clips / self._config.batch_size))
 
     def draw(self, _epoch: int, rng: np.random.Generator) -> Iterator[Batch]:
         """One epoch; all randomness comes from `rng`."""

@@ -62,6 +62,7 @@ class LossWeights(BaseModel):
 class DistillConfig(BaseModel):
     """`student` is a family's name, or a shape.
 
+    `batch_size` clips make a step, fewer where an epoch would have less than five steps.
     `logit_temperature` softens the teacher's logits, `cosine_temperature` divides cosines before a softmax.
     The student that is kept is the average of its weights over the steps, each step forgotten at
     `ema_decay` (0: no average). With `patience`, training ends after so many epochs without a better

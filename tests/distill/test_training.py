@@ -49,6 +49,17 @@ def test_an_epoch_has_each_clip_once_in_a_random_view() -> None:
     assert not np.array_equal(seen[0], seen[1])
 
 
+@pytest.mark.parametrize(("clips", "steps"), [(12, 1), (40, 2), (144, 5), (320, 5), (480, 8)])
+def test_few_clips_make_smaller_batches(clips: int, steps: int) -> None:
+    views = small.views(clips // 2, Split.TRAIN, 1)
+    config = _with(batch_size=64)
+    batches = Batches(views, small.TASKS, small.texts(views.recordings), small.CONTRACT, config)
+    sizes = [len(batch.features) for batch in batches.draw(0, np.random.default_rng(0))]
+    assert len(sizes) == len(batches) == steps
+    assert sum(sizes) == clips
+    assert min(sizes) >= min(16, clips)
+
+
 def test_rows_of_a_batch_belong_together() -> None:
     views = small.views(24, Split.TRAIN, 1, copies=2)
     texts = small.texts(views.recordings)
