@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tables_arm64 import arm64
 from tables_firmware import firmware
 from tables_firmware_paths import firmware_paths
 from tables_gpu import gpu
@@ -41,7 +42,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 def results(folder: Path) -> str:
     """The Markdown between the markers: each report, students, teachers, then the reference points."""
     sections = [_section(path) for path in sorted((folder / "reports").glob("*.json"))]
-    parts = (students, int8, older_runtime, firmware, firmware_paths, _teachers, gpu)
+    parts = (students, int8, arm64, older_runtime, firmware, firmware_paths, _teachers, gpu)
     sections += [section for part in parts if (section := part(folder))]
     points = folder / "reference_points.json"
     if points.is_file():

@@ -165,7 +165,7 @@ def _pareto_row(name: str, title: str, row: Mapping[str, Any], fronts: Mapping[s
     return (
         *cells(
             f"`{name}`",
-            _spoken(title),
+            spoken(title),
             row["title"],
             kibibytes(row["bytes"]),
             number(_estimate(row["auroc"])),
@@ -182,25 +182,27 @@ def _verdict(name: str, family: Mapping[str, Any]) -> str:
     own = [title for title, row in systems.items() if row["ours"]]
     on = [title for title in own if any(title in front for front in family["front"].values())]
     off = [title for title in own if title not in on]
-    said = f"`{name}`: on the front: {', '.join(map(_spoken, on)) or 'none of ours'}"
-    said += f"; not on it: {', '.join(map(_spoken, off))}" if off else ""
+    said = f"`{name}`: on the front: {', '.join(map(spoken, on)) or 'none of ours'}"
+    said += f"; not on it: {', '.join(map(spoken, off))}" if off else ""
     slow = [
-        f"{_spoken(title)}, {row['latency']['1']['median_ms'] / floating:.1f} times"
+        f"{spoken(title)}, {row['latency']['1']['median_ms'] / floating:.1f} times"
         for title, row in systems.items()
         if row["ours"]
-        for floating in [systems[_float_of(title)]["latency"]["1"]["median_ms"]]
+        for floating in [systems[float_of(title)]["latency"]["1"]["median_ms"]]
         if row["latency"]["1"]["median_ms"] > floating
     ]
     return f"{said}. Slower than float in the same runtime: {'; '.join(slow) or 'none of ours'}."
 
 
-def _spoken(title: str) -> str:
+def spoken(title: str) -> str:
+    """A system's name for a table."""
     file, _, detail = title.partition(", ")
     return f"{file} ({detail})" if detail else file
 
 
-def _float_of(title: str) -> str:
-    return f"float {title.removeprefix('our ').partition(',')[0]}"
+def float_of(title: str) -> str:
+    """The float system in the runtime of `title`."""
+    return f"float {title.partition(' ')[2].partition(',')[0]}"
 
 
 def _curve(found: dict[str, Any]) -> Iterator[str]:

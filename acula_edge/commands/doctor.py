@@ -16,8 +16,8 @@ _TOOLS = {
     "adb": "runs a bundle on an Android phone",
     "arm-none-eabi-gcc": "compiles the stethoscope firmware",
     "qemu-system-arm": "runs the firmware without a board",
-    "aarch64-linux-gnu-gcc": "compiles for a phone's processor",
-    "qemu-aarch64-static": "runs ARM64 programs on this machine",
+    "aarch64-linux-gnu-g++": "compiles for a phone's processor (benchmarks/arm64.py)",
+    "qemu-aarch64": "counts a phone's instructions (benchmarks/arm64.py)",
     "gcc": "compiles the C library for this machine",
 }
 _EXTRA = re.compile(r"""extra\s*==\s*["']([\w.-]+)["']""")

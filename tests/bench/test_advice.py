@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from acula_edge.bench.advice import advice
@@ -9,6 +12,8 @@ from acula_edge.bench.report import Report
 from acula_edge.bench.results import Performance, Timing
 from acula_edge.bench.sections import page_of
 from acula_edge.evidence.markdown import to_markdown
+
+COUNTED = Path(__file__).parents[2] / "benchmarks" / "results" / "arm64.json"
 
 Timed = tuple[str, str, int, float]  # runtime, precision, threads, median in ms
 
@@ -20,7 +25,9 @@ SLOW: list[Timed] = [
 ]
 
 
-def _performance(report: Report, timed: list[Timed], part: str = "network") -> Performance:
+def _performance(
+    report: Report, timed: list[Timed], part: str = "network", machine: str = "aarch64"
+) -> Performance:
     suffix = {"LiteRT": "tflite", "ExecuTorch": "pte", "ONNX Runtime": "onnx"}
     timings = [
         Timing(
@@ -38,7 +45,8 @@ def _performance(report: Report, timed: list[Timed], part: str = "network") -> P
         )
         for runtime, precision, threads, median_ms in timed
     ]
-    return report.performance.model_copy(update={"timings": tuple(timings)})
+    environment = {**report.performance.environment, "machine": machine}
+    return report.performance.model_copy(update={"timings": tuple(timings), "environment": environment})
 
 
 @pytest.mark.parametrize(
@@ -71,3 +79,19 @@ def test_slower_with_all_threads_recommends_the_float_file_in_the_report(report:
     page = page_of(report.model_copy(update={"performance": performance}))
     assert said in to_markdown(page)
     assert "slower than float" not in to_markdown(page_of(report))
+
+
+def test_a_host_that_is_no_phone_is_told_what_was_counted_on_emulated_cores(report: Report) -> None:
+    on_a_phone = advice(_performance(report, SLOW))
+    said = advice(_performance(report, SLOW, machine="x86_64"))
+    assert said[:-1] == on_a_phone
+    assert "measure on the device" in said[-1]
+    assert advice(_performance(report, FAST, machine="x86_64")) == ()
+
+
+def test_what_is_said_of_emulated_cores_is_what_was_counted() -> None:
+    found = json.loads(COUNTED.read_text(encoding="utf-8"))
+    for rows in found["families"].values():
+        for suffix in (".pte", ".tflite"):
+            own, floating = (rows[f"{kind} {suffix}"]["instructions"] for kind in ("our", "float"))
+            assert all(own[core] < floating[core] for core in found["cores"])
