@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import spearmanr
 from tables_section import section
 
 from acula_edge.evidence.markdown import table_lines
@@ -127,6 +128,21 @@ def _search(found: dict[str, Any]) -> Iterator[str]:
         "",
     )
     yield from table_lines(front_table(result))
+    yield from (f"- {_early(result)}", "")
+
+
+def _early(result: SearchResult) -> str:
+    """How far the ranks of an early epoch agree with those of the last."""
+    scored = [(trial.epochs, trial.score) for trial in result.trained]
+    agreed = [
+        float(spearmanr(*zip(*((epochs[early - 1], score) for epochs, score in scored), strict=True))[0])
+        for early in (result.epochs // 3, result.epochs // 2)
+    ]
+    return (
+        f"After {result.epochs // 3} epochs the ranks of the {len(scored)} trained students agree with the "
+        f"last ones to a Spearman correlation of {agreed[0]:.2f}, after {result.epochs // 2} to "
+        f"{agreed[1]:.2f}."
+    )
 
 
 def _speed(found: dict[str, Any]) -> Iterator[str]:

@@ -32,14 +32,14 @@ from distill.config import DistillConfig
 from distill.search_best import best_config
 from distill.search_config import SearchConfig
 from distill.search_page import page_of, verdict_of
-from distill.search_result import Needs, SearchResult, State, TrialRecord, broken, front_of
+from distill.search_result import Needs, SearchResult, State, TrialRecord, broken, front_of, settled_score
 from distill.search_space import START, TABLE, Choice
 from distill.search_stop import hopeless
 from distill.search_study import Asked, SearchStudy
 from distill.stage import VIEWS, DistillInputs
 from distill.text_space import learn_texts
 from distill.toml_text import toml_text
-from distill.training import mean_score, train
+from distill.training import train
 from distill.views import Views, make_views
 
 STUDY_FILE = "study.db"
@@ -148,9 +148,7 @@ class _Search:
             say(f"stopped: {stopped.score:.4f} is below the median of what costs no more")
             return record.model_copy(update={"state": State.STOPPED, "score": stopped.score})
         epochs = tuple(epoch.score for epoch in trained.history)
-        score = mean_score(recipe, trained.scores)
-        scored = {"score": score, "scores": trained.scores.heads, "epochs": epochs}
-        return record.model_copy(update=scored)
+        return record.model_copy(update={"score": settled_score(epochs), "epochs": epochs})
 
     def _recipe(self, choice: Choice) -> DistillConfig:
         base = self.config.recipe

@@ -16,8 +16,9 @@ from distill.search_result import SearchResult, State, TrialRecord, broken, coun
 
 HEADER = ("trial", "AUROC", "MMAC", "RAM KiB", "flash KiB", "k parameters")
 _LIMITS = (
-    "AUROC is the mean over the tasks on the validation patients, at the best epoch of a short training: it "
-    "ranks shapes, and is too high for the ones that were chosen by it. The test patients were not opened.",
+    "AUROC is the mean over the tasks on the validation patients, and over the last third of the epochs of a "
+    "short training: it ranks shapes, and is too high for the ones that were chosen by it. The test patients "
+    "were not opened.",
     "MACs, RAM and flash are counted from the shape, for the INT8 network; RAM is the peak of the "
     "activations, and the features of a clip. Runtime, program and front end come on top.",
     "Each shape was trained once: two close scores may change places with another seed.",

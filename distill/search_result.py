@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from acula_edge.contract import AudioContract
@@ -65,8 +66,8 @@ class Needs(_Frozen):
 class TrialRecord(_Frozen):
     """One point that the search looked at.
 
-    `over` names the limits that it breaks. `score` is the mean AUROC over the tasks of the validation
-    patients at the best epoch, `scores` each task's; `epochs` holds the mean after each epoch.
+    `over` names the limits that it breaks. `epochs` holds the mean AUROC over the tasks of the validation
+    patients after each epoch, `score` the settled one, or the last of a trial that was stopped.
     """
 
     index: int
@@ -75,7 +76,6 @@ class TrialRecord(_Frozen):
     needs: Needs
     over: tuple[str, ...] = ()
     score: float | None = None
-    scores: dict[str, float] = {}
     epochs: tuple[float, ...] = ()
 
 
@@ -100,6 +100,15 @@ class SearchResult(_Frozen):
     def trained(self) -> list[TrialRecord]:
         """The trials that were trained to the end."""
         return [trial for trial in self.trials if trial.state is State.TRAINED]
+
+
+def settled_score(epochs: Sequence[float]) -> float:
+    """The mean over the last third of a training's validation scores.
+
+    The best epoch would rank shapes by luck: with few validation patients one of them shines by chance,
+    an early one too.
+    """
+    return float(np.mean(epochs[-max(1, len(epochs) // 3) :]))
 
 
 def count(trials: Sequence[TrialRecord], state: State) -> int:

@@ -31,7 +31,7 @@ def search(
         Path | None, typer.Option(help="TOML file with the sections data, teacher and distill.")
     ] = None,
     trials: Annotated[int, typer.Option(help="How many students are trained.", min=1)] = 24,
-    epochs: Annotated[int, typer.Option(help="For how many epochs each.", min=1)] = 8,
+    epochs: Annotated[int, typer.Option(help="For how many epochs each.", min=1)] = 24,
     work: Work = Path(".acula-edge"),
     seed: Seed = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what stands in --out.")] = False,
@@ -39,7 +39,7 @@ def search(
 ) -> None:
     """Search front end and architecture within a budget.
 
-    Shapes that break the budget are left out before training; the others are distilled for a few epochs
+    Shapes that break the budget are left out before training; the others are distilled for some epochs
     and scored on the validation patients. A search that was killed goes on where it stopped; with more
     --trials and --force, one that has ended goes on too. Build the best with: acula-edge build --config
     OUT/best.toml.

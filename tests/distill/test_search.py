@@ -16,7 +16,7 @@ from acula_edge.errors import ArtifactError, ContractError, ExistsError, UsageEr
 from acula_edge.students.budget import parse_budget
 from distill import search
 from distill.search_config import SearchConfig
-from distill.search_result import Needs, SearchResult, State, TrialRecord, front_of
+from distill.search_result import Needs, SearchResult, State, TrialRecord, front_of, settled_score
 from distill.search_space import START, Choice
 from distill.search_stop import hopeless
 from distill.search_study import SearchStudy
@@ -60,6 +60,13 @@ def test_front_holds_trained_trials_best_first() -> None:
     dear, cheap = _trial(0.9, DEAR), _trial(0.8, CHEAP)
     beaten, stopped = _trial(0.7, DEAR), _trial(0.95, CHEAP, state=State.STOPPED)
     assert front_of([cheap, beaten, stopped, dear]) == [dear, cheap]
+
+
+def test_an_epoch_that_shone_by_chance_does_not_rank_a_shape() -> None:
+    risen, shone = [0.5, 0.6, 0.65, 0.68, 0.7, 0.7], [0.5, 0.9, 0.6, 0.6, 0.61, 0.59]
+    assert settled_score(risen) == pytest.approx(0.7)
+    assert settled_score(shone) == pytest.approx(0.6)
+    assert settled_score(shone[:2]) == 0.9  # too short for a third
 
 
 @pytest.mark.parametrize(
@@ -149,8 +156,7 @@ def test_what_breaks_the_budget_is_not_trained(undisturbed: Path) -> None:
     assert len(result.trained) == 2
     assert result.best == result.front[0]
     for trial in result.trained:
-        assert trial.score == pytest.approx(max(trial.epochs))
-        assert trial.score == pytest.approx(sum(trial.scores.values()) / len(trial.scores))
+        assert trial.score == pytest.approx(settled_score(trial.epochs))
         assert len(trial.epochs) == 2
 
 
