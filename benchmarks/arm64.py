@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from int8 import family_of
 from numpy.typing import NDArray
-from pareto import AnyRunner
+from pareto import SYSTEMS, AnyRunner
 
 from acula_edge.artifact import Artifact, ArtifactKind, write_json
 from acula_edge.environment import environment
@@ -44,18 +44,6 @@ CLIPS, FEW, MANY = 8, 1, 21  # times that each clip is gone over
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "any")
 DEBS = ("python3.11", "libstdc++6", "libgcc-s1", "libc6")
 LIBRARIES = ("", "_kernels_optimized", "_kernels_quantized", "_backend_xnnpack", "_threadpool")
-FILES = {
-    "our .pte": "model.pte",
-    "our .tflite": "model.tflite",
-    "our .pte, float stem": "stem.pte",
-    "our .tflite, float stem": "stem.tflite",
-    "plain .pte": "plain.pte",
-    "plain .tflite": "plain.tflite",
-    "static .onnx": "onnxruntime.onnx",
-    "float .pte": "float.pte",
-    "float .tflite": "float.tflite",
-    "float .onnx": "model.onnx",
-}
 _EXECUTED = re.compile(r"^executed (\d+)$", re.MULTILINE)
 
 Floats = NDArray[np.float32]
@@ -189,7 +177,7 @@ def count(tools: Tools, made: Path, artifacts: Sequence[Path]) -> dict[str, Any]
     for path in artifacts:
         quantized = Artifact.open(path, ArtifactKind.QUANTIZED)
         family = family_of(quantized)
-        files = {title: _file(quantized, made / family, name) for title, name in FILES.items()}
+        files = {title: system.file(quantized, made / family) for title, system in SYSTEMS.items()}
         clips = _clips(quantized, made / family)
         found = {}
         for title, file in track(list(files.items()), len(files), family):
@@ -202,11 +190,6 @@ def count(tools: Tools, made: Path, artifacts: Sequence[Path]) -> dict[str, Any]
         "emulator": _do(["sh", "-c", "qemu-aarch64 --version | head -1 >&2"]).strip(),
         "environment": environment(),
     }
-
-
-def _file(quantized: Artifact, made: Path, name: str) -> Path:
-    own = made / name
-    return own if own.is_file() else quantized.file(name)
 
 
 def _clips(quantized: Artifact, made: Path) -> Floats:

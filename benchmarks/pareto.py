@@ -51,12 +51,31 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class System:
-    """A model file: what made it, and whether it is INT8 and ours."""
+    """A model file's name, what made it, and whether it is INT8 and ours."""
 
-    file: Path
+    name: str
     title: str
-    int8: bool
+    int8: bool = True
     ours: bool = False
+
+    def file(self, quantized: Artifact, made: Path) -> Path:
+        """In the folder `made` of a student, or in its artifact."""
+        own = made / self.name
+        return own if own.is_file() else quantized.file(self.name)
+
+
+SYSTEMS = {
+    "our .pte": System("model.pte", "ours, ExecuTorch", ours=True),
+    "our .tflite": System("model.tflite", "ours, LiteRT", ours=True),
+    "our .pte, float stem": System("stem.pte", "ours, first layer in float, ExecuTorch", ours=True),
+    "our .tflite, float stem": System("stem.tflite", "ours, first layer in float, LiteRT", ours=True),
+    "plain .pte": System("plain.pte", "XNNPACKQuantizer, ExecuTorch"),
+    "plain .tflite": System("plain.tflite", "ai-edge-quantizer, LiteRT"),
+    "static .onnx": System("onnxruntime.onnx", "quantize_static, ONNX Runtime"),
+    "float .pte": System("float.pte", "float, ExecuTorch", int8=False),
+    FLOAT: System("float.tflite", "float, LiteRT", int8=False),
+    "float .onnx": System("model.onnx", "float, ONNX Runtime", int8=False),
+}
 
 
 def main(folder: Path, artifacts: list[Path]) -> None:
@@ -66,8 +85,8 @@ def main(folder: Path, artifacts: list[Path]) -> None:
     for path in artifacts:
         quantized = Artifact.open(path, ArtifactKind.QUANTIZED)
         family = family_of(quantized)
-        systems, clip = _systems(test.dataset, quantized, WORK / "pareto" / family)
-        found[family] = _family(test, systems, clip)
+        files, clip = _files(test.dataset, quantized, WORK / "pareto" / family)
+        found[family] = _family(test, files, clip)
         write_json(RESULT, {**_how(), "families": found, "environment": environment()})
 
 
@@ -75,7 +94,7 @@ def _how() -> dict[str, Any]:
     return {"rounds": ROUNDS, "runs": RUNS, "warmup": WARMUP, "threads": THREADS}
 
 
-def _systems(dataset: Dataset, quantized: Artifact, folder: Path) -> tuple[dict[str, System], Path]:
+def _files(dataset: Dataset, quantized: Artifact, folder: Path) -> tuple[dict[str, Path], Path]:
     """Every file of one student, and one clip's features as a file."""
     folder.mkdir(parents=True, exist_ok=True)
     config = QuantizeConfig()
@@ -87,22 +106,7 @@ def _systems(dataset: Dataset, quantized: Artifact, folder: Path) -> tuple[dict[
         _ai_edge_quantizer(quantized.file("float.tflite"), features, folder / "plain.tflite")
         _xnnpack(quantized, features, folder / "plain.pte")
         _float_stem(quantized, features, folder)
-    return {
-        "our .pte": System(quantized.file("model.pte"), "ours, ExecuTorch", int8=True, ours=True),
-        "our .tflite": System(quantized.file("model.tflite"), "ours, LiteRT", int8=True, ours=True),
-        "our .pte, float stem": System(
-            folder / "stem.pte", "ours, first layer in float, ExecuTorch", int8=True, ours=True
-        ),
-        "our .tflite, float stem": System(
-            folder / "stem.tflite", "ours, first layer in float, LiteRT", int8=True, ours=True
-        ),
-        "plain .pte": System(folder / "plain.pte", "XNNPACKQuantizer, ExecuTorch", int8=True),
-        "plain .tflite": System(folder / "plain.tflite", "ai-edge-quantizer, LiteRT", int8=True),
-        "static .onnx": System(folder / "onnxruntime.onnx", "quantize_static, ONNX Runtime", int8=True),
-        "float .pte": System(quantized.file("float.pte"), "float, ExecuTorch", int8=False),
-        FLOAT: System(quantized.file("float.tflite"), "float, LiteRT", int8=False),
-        "float .onnx": System(quantized.file("model.onnx"), "float, ONNX Runtime", int8=False),
-    }, folder / "clip.npy"
+    return {name: system.file(quantized, folder) for name, system in SYSTEMS.items()}, folder / "clip.npy"
 
 
 def _onnxruntime(source: Path, features: Floats, out: Path) -> None:
@@ -207,22 +211,22 @@ def _border(path: Path) -> tuple[Grid, dict[str, Grid]]:
     return grid(source), {name: grid(own) for name, own in signature.get_output_details().items()}
 
 
-def _family(test: Test, systems: Mapping[str, System], clip: Path) -> dict[str, Any]:
+def _family(test: Test, files: Mapping[str, Path], clip: Path) -> dict[str, Any]:
     load = os.getloadavg()
-    times = _time_all(systems, clip)
-    said = test.hear({name: AnyRunner(system.file) for name, system in systems.items()})
+    times = _time_all(files, clip)
+    said = test.hear({name: AnyRunner(file) for name, file in files.items()})
     scores = {name: test.auroc(found) for name, found in said.items()}
     rows = {
         name: {
             "title": system.title,
             "int8": system.int8,
             "ours": system.ours,
-            "bytes": system.file.stat().st_size,
+            "bytes": files[name].stat().st_size,
             "auroc": scores[name].estimate().model_dump(mode="json"),
             "gain": (scores[name] - scores[FLOAT]).estimate().model_dump(mode="json"),
             "latency": times[name],
         }
-        for name, system in systems.items()
+        for name, system in SYSTEMS.items()
     }
     return {
         "systems": rows,
@@ -247,14 +251,14 @@ def front(points: Mapping[str, tuple[float, ...]]) -> Iterator[str]:
             yield name
 
 
-def _time_all(systems: Mapping[str, System], clip: Path) -> dict[str, dict[str, Any]]:
-    jobs = [(name, threads) for name in systems for threads in THREADS]
+def _time_all(files: Mapping[str, Path], clip: Path) -> dict[str, dict[str, Any]]:
+    jobs = [(name, threads) for name in files for threads in THREADS]
     samples: dict[tuple[str, int], list[list[float]]] = {job: [] for job in jobs}
     rng = random.Random(0)
     turns = [job for _ in range(ROUNDS) for job in rng.sample(jobs, len(jobs))]
     for name, threads in track(turns, len(turns), "timing"):
-        samples[name, threads].append(_ask(systems[name].file, clip, threads))
-    return {name: {str(threads): _summary(samples[name, threads]) for threads in THREADS} for name in systems}
+        samples[name, threads].append(_ask(files[name], clip, threads))
+    return {name: {str(threads): _summary(samples[name, threads]) for threads in THREADS} for name in files}
 
 
 def _ask(file: Path, clip: Path, threads: int) -> list[float]:

@@ -70,7 +70,12 @@ def test_links_within_the_repository_lead_somewhere(page: str) -> None:
         target = (ROOT / page).parent / file if file else ROOT / page
         assert target.is_file(), link
         headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-        assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}, link
+        assert not anchor or anchor in {_anchor(heading) for heading in headings}, link
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub and most renderers make it: lower case, without punctuation, hyphens for spaces."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def test_the_metadata_example_is_a_recordings_folder(tmp_path: Path) -> None:
