@@ -34,7 +34,9 @@ def verdict_of(front: Sequence[TrialRecord], trials: Sequence[TrialRecord], simu
         f"{best.needs.macs / 1e6:.2f} MMAC, {kibibytes(best.needs.ram_bytes)} KiB RAM, "
         f"{kibibytes(best.needs.flash_bytes)} KiB flash; {len(front)} stand on the Pareto front."
     )
-    if first.state is State.TRAINED:
+    if best.index == first.index:
+        sentence += " It is the hand-made shape that the search began with."
+    elif first.state is State.TRAINED:
         sentence += f" The hand-made shape that the search began with has {_score(first)}."
     return (SIMULATED if simulated else "") + sentence
 

@@ -16,6 +16,7 @@ from acula_edge.errors import ArtifactError, ContractError, ExistsError, UsageEr
 from acula_edge.students.budget import parse_budget
 from distill import search
 from distill.search_config import SearchConfig
+from distill.search_page import verdict_of
 from distill.search_result import Needs, SearchResult, State, TrialRecord, front_of, settled_score
 from distill.search_space import START, Choice
 from distill.search_stop import hopeless
@@ -60,6 +61,15 @@ def test_front_holds_trained_trials_best_first() -> None:
     dear, cheap = _trial(0.9, DEAR), _trial(0.8, CHEAP)
     beaten, stopped = _trial(0.7, DEAR), _trial(0.95, CHEAP, state=State.STOPPED)
     assert front_of([cheap, beaten, stopped, dear]) == [dear, cheap]
+
+
+def test_the_verdict_says_how_the_hand_made_shape_stands() -> None:
+    first, other = _trial(0.9, DEAR), _trial(0.8, CHEAP).model_copy(update={"index": 1})
+    assert verdict_of([first, other], [first, other], False).endswith(
+        "It is the hand-made shape that the search began with."
+    )
+    better = other.model_copy(update={"score": 0.95})
+    assert verdict_of([better, first], [first, better], False).endswith("began with has 0.900.")
 
 
 def test_an_epoch_that_shone_by_chance_does_not_rank_a_shape() -> None:
