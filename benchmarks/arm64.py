@@ -36,7 +36,6 @@ from pareto import SYSTEMS, AnyRunner
 from acula_edge.artifact import Artifact, ArtifactKind, write_json
 from acula_edge.environment import environment
 from acula_edge.progress import say, track
-from acula_edge.students.store import load_student
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "arm64.json"
@@ -98,9 +97,8 @@ class Tools:
     def prepare(self) -> None:
         """Fetch and compile everything."""
         self._unpack_python()
-        wanted = ["ai-edge-litert", "onnxruntime", "numpy"]
-        self._install(wanted, self.site)
-        self._install(["executorch"], self.site, "--no-deps")
+        self._install(["ai-edge-litert", "onnxruntime", "numpy"])
+        self._install(["executorch"], "--no-deps")
         headers = self.site / "executorch" / "include"
         libraries = self.site / "executorch" / "lib"
         for library in libraries.glob("libexecutorch*.so"):
@@ -137,11 +135,11 @@ class Tools:
             (processors / name).write_text("0\n")
         (self.root / "proc").mkdir(exist_ok=True)
 
-    def _install(self, names: Sequence[str], folder: Path, *options: str) -> None:
+    def _install(self, names: Sequence[str], *options: str) -> None:
         platforms = [word for platform in PLATFORMS for word in ("--platform", platform)]
         pinned = [f"{name}=={metadata.version(name)}" for name in names]
         command = ["pip", "install", "-q", "--only-binary=:all:", "--python-version", "3.11", *platforms]
-        _do([sys.executable, "-m", *command, "--target", folder, "--upgrade", *options, *pinned])
+        _do([sys.executable, "-m", *command, "--target", self.site, "--upgrade", *options, *pinned])
 
     def run(self, core: Core, model: Path, clips: Floats, times: int) -> tuple[int, Floats]:
         """The instructions of a process that goes over (n, 1, mels, frames), and what it says, (n, ...)."""
@@ -178,7 +176,7 @@ def count(tools: Tools, made: Path, artifacts: Sequence[Path]) -> dict[str, Any]
         quantized = Artifact.open(path, ArtifactKind.QUANTIZED)
         family = family_of(quantized)
         files = {title: system.file(quantized, made / family) for title, system in SYSTEMS.items()}
-        clips = _clips(quantized, made / family)
+        clips = _clips(made / family)
         found = {}
         for title, file in track(list(files.items()), len(files), family):
             found[title] = _file_row(tools, file, clips)
@@ -192,10 +190,9 @@ def count(tools: Tools, made: Path, artifacts: Sequence[Path]) -> dict[str, Any]
     }
 
 
-def _clips(quantized: Artifact, made: Path) -> Floats:
+def _clips(made: Path) -> Floats:
     """The clip that pareto.py timed, shifted in time, by more each time."""
     first = np.load(made / "clip.npy")
-    assert first.shape[2] == load_student(quantized).n_mels
     frames = first.shape[3]
     shifts = [number * frames // CLIPS for number in range(CLIPS)]
     return np.concatenate([np.roll(first, shift, axis=3) for shift in shifts])

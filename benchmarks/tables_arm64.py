@@ -86,22 +86,19 @@ def _shares(rows: Mapping[str, Any], title: str, cores: list[str]) -> list[float
 
 
 def _notes(found: dict[str, Any]) -> Iterator[str]:
-    int8 = [
-        row
-        for rows in found["families"].values()
-        for title, row in rows.items()
-        if not title.startswith("float ")
-    ]
-    floats = [
-        row
-        for rows in found["families"].values()
-        for title, row in rows.items()
-        if title.startswith("float ")
-    ]
-    equal = sum(all(core["equal"] == 1.0 for core in row["host"].values()) for row in int8)
-    largest = max(core["largest_difference"] for row in floats for core in row["host"].values())
+    rows = [item for rows in found["families"].values() for item in rows.items()]
+    of_kind = {
+        kind: [row["host"].values() for title, row in rows if title.startswith(prefixes)]
+        for kind, prefixes in {"ours": "our ", "others": ("plain ", "static "), "float": "float "}.items()
+    }
+    equal = {
+        kind: f"{sum(all(core['equal'] == 1.0 for core in hosts) for hosts in files)} of {len(files)}"
+        for kind, files in of_kind.items()
+    }
+    largest = max(core["largest_difference"] for hosts in of_kind["float"] for core in hosts)
     yield (
-        f"- On {found['clips']} clips {equal} of {len(int8)} INT8 files say there to the bit what they say "
-        f"on this host; float files differ by at most {largest:.1g}."
+        f"- On one clip, shifted in time {found['clips']} times, {equal['ours']} of our INT8 files, and "
+        f"{equal['others']} of the others', say there to the bit what they say on this host; float files "
+        f"differ by at most {largest:.1g}."
     )
     yield ""
