@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 import soxr
 from numpy.typing import NDArray
@@ -22,6 +23,11 @@ def recordings_folder() -> Path | None:
     beside = Path(__file__).resolve().parents[2] / "shared" / "auscultation"
     folder = Path(os.environ.get("ACULA_EDGE_RECORDINGS", beside))
     return folder if (folder / "metadata.csv").is_file() else None
+
+
+needs_recordings = pytest.mark.skipif(
+    recordings_folder() is None, reason="simulated recordings are too few or too alike for this"
+)
 
 
 @cache

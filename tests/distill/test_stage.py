@@ -24,6 +24,7 @@ from distill.stage import VIEWS, DistillInputs, run
 from distill.text_space import learn_texts
 from distill.training import train
 from distill.views import Views, make_views
+from tests.recordings import needs_recordings
 
 PLAIN = AugmentConfig(views=1)
 
@@ -71,6 +72,7 @@ def test_student_learned_what_the_teacher_says_of_unseen_patients(
     assert explained > 0.1
 
 
+@needs_recordings
 def test_student_points_where_the_teacher_points_for_unseen_patients(
     mini_student: Artifact, mini_teacher: Artifact, mini_dataset: Artifact, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from acula_edge.data.recording import Split
 from acula_edge.errors import ArtifactError, UsageError
 from quantize.calibration import Choice
 from quantize.choice import central, choose_clips, furthest
+from tests.recordings import needs_recordings
 
 POINTS = np.random.default_rng(0).normal(size=(60, 5))
 
@@ -46,6 +47,7 @@ def _teacher(path: Path, embeddings: dict[str, np.ndarray]) -> Artifact:
         return writer.commit(Description(kind=ArtifactKind.TEACHER, key="for this test"))
 
 
+@needs_recordings
 @pytest.mark.parametrize("choice", [Choice.FURTHEST, Choice.KMEANS])
 def test_a_clip_that_is_like_no_other_is_chosen(
     mini_dataset: Artifact, tmp_path: Path, choice: Choice

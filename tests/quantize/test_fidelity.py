@@ -20,6 +20,7 @@ from acula_edge.students.space import TextSpace
 from quantize.fidelity import mean_auroc
 from quantize.hearing import FLOAT, Heard, hear
 from quantize.reports import report_rows, searches
+from tests.recordings import needs_recordings
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,7 @@ def heard(mini_quantized: Artifact, mini_dataset: Artifact) -> Heard:
     return hear(mini_quantized.path, Dataset.open(mini_dataset))
 
 
+@needs_recordings
 def test_validation_recordings_alone_are_heard_with_all_their_clips(
     heard: Heard, mini_dataset: Artifact, mini_quantized: Artifact
 ) -> None:

@@ -33,6 +33,7 @@ from quantize.proof import eager
 from quantize.pte_layers import read_pte
 from quantize.scheme import SchemeConfig
 from quantize.tflite_layers import TfliteGraph
+from tests.recordings import needs_recordings
 from tests.students.shapes import heard
 
 MIXED = StudentConfig(
@@ -92,6 +93,7 @@ def _features(dataset: Dataset, split: Split) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(log_mel(pcm, dataset.contract)[:, None]))
 
 
+@needs_recordings
 def test_int8_files_agree_with_each_other_and_with_the_student_on_real_clips(
     dataset: Dataset, student: Student, exported: Files
 ) -> None:

@@ -24,6 +24,7 @@ from quantize.scheme import Scheme, SchemeConfig
 from quantize.tuning import Exam, Workshop
 from quantize.tuning_config import TuningConfig
 from tests.quantize.test_scheme import CONFIG
+from tests.recordings import needs_recordings
 from tests.students.shapes import heard, real_features
 
 FRAGILE = "trunk.1.1"  # a pointwise convolution
@@ -85,6 +86,7 @@ def _lines(workshop: Workshop) -> list[dict]:
 CONFIG_OF_TEST = TuningConfig(trials=8, tolerable_loss=0.02, qat=False)
 
 
+@needs_recordings
 def test_the_fragile_layer_is_found_and_the_score_recovered_within_the_budget(
     broken: Prepared, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from targets.stethoscope.cortex_m import Exported, export_for, require_lowering
 from targets.stethoscope.network import Convolution, Dense, Depthwise
 from targets.stethoscope.unexecuted import unexecuted
 from targets.stethoscope.verify import core_of
+from tests.recordings import needs_recordings
 from tests.targets.stethoscope.host import Model
 
 CALIBRATION = 12
@@ -55,6 +56,7 @@ def exported(lowering: None, usual: Model, mini_quantized: Artifact) -> Exported
         )
 
 
+@needs_recordings
 def test_every_layer_is_an_operator_of_the_backend(usual: Model, exported: Exported) -> None:
     layers = Counter(type(layer) for layer in usual.firmware.network.layers)
     found = exported.operators
@@ -65,6 +67,7 @@ def test_every_layer_is_an_operator_of_the_backend(usual: Model, exported: Expor
     assert all(name.replace(".", "::").encode() in exported.program for name in found if "quantized" in name)
 
 
+@needs_recordings
 def test_the_lowered_graph_follows_the_float_student(
     usual: Model, exported: Exported, mini_quantized: Artifact
 ) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from acula_edge.artifact import Artifact
 from acula_edge.data.metrics import logit_slices, probabilities
 from acula_edge.evidence.decisions import Decision, Decisions, Rule
+from tests.recordings import needs_recordings
 from tests.targets.stethoscope.heads import HEADER_BYTES, learned_head, with_word
 from tests.targets.stethoscope.host import Library, Model, compile_host
 
@@ -91,6 +92,7 @@ def test_every_step_and_temperature_has_its_probability(usual: Model, tmp_path: 
         np.testing.assert_allclose(found / 32768.0, expected, atol=1e-4)
 
 
+@needs_recordings
 def test_decisions_are_those_of_the_rules(usual: Model, library: Library) -> None:
     """Every step of every logit, and means over clips."""
     grid, tasks = usual.firmware.network.logits.grid, usual.labels.tasks
